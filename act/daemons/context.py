@@ -1,0 +1,119 @@
+"""What a daemon works with: configuration, database, store, and CEs opened with the right credential."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from act import faults, keys
+from act.config import CoreConfig
+from act.db import ces, credentials
+from act.db.engine import Database
+from act.errors import CEUnreachable, CredentialError, StorageUnavailable
+from act.interfaces import CEFactory, ComputeElement, plugin
+from act.model import CEAddress, Proxy
+from act.storage import Store
+
+if TYPE_CHECKING:
+    from act.daemons.base import Lane
+
+
+class Context:
+    """Shared by the lanes of one process. Made after forking, closed at the end."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        self.host = socket.gethostname()
+        self.db = Database(config.database.connect_url(), pool=config.daemons.threads + 4)
+        self.store = faults.port("store", Store(config.paths.store_dir), StorageUnavailable)
+        self.calls = 0
+        self._ces: dict[Lane, tuple[int, ComputeElement]] = {}
+        self._proxies: dict[int, tuple[int, Proxy]] = {}
+        self._well: set[int] = set()  # CEs whose breaker has been told so by this process
+        self._lock = threading.Lock()
+        self._settings = {ce.url.rstrip("/"): ce for ce in config.ces.ce}
+
+    def ce(self, lane: Lane) -> ComputeElement:
+        """The CE of a lane, bound to the lane's credential as it is now. Only one thread works on a lane.
+
+        Raises CredentialError if the proxy cannot be read or has run out.
+        """
+        row = self.db.read("ce", lambda c: (ces.get(c, lane.ce_id), credentials.get(c, lane.proxy_id)))
+        address, credential = self.address(row[0]), row[1]
+        with self._lock:
+            known = self._ces.get(lane)
+        if known is not None and known[0] == credential.generation:
+            return known[1]
+        self.forget_ce(lane)
+        factory = self.factory(address.flavour)
+        opened = faults.port("ce", factory(address, self.proxy(credential)), CEUnreachable)
+        with self._lock:
+            self._ces[lane] = (credential.generation, opened)
+        return opened
+
+    def forget_ce(self, lane: Lane) -> None:
+        """Close the lane's connection; the next `ce` opens a new one."""
+        with self._lock:
+            known = self._ces.pop(lane, None)
+        if known is not None:
+            known[1].close()
+
+    def proxy(self, row: Any) -> Proxy:
+        """A row of ``proxies`` with its PEM unsealed."""
+        known = self._proxies.get(row.id)
+        if known is None or known[0] != row.generation:
+            pem = keys.unseal(row.pem, self.config.proxies.key_file)
+            known = (row.generation, Proxy(row.id, row.role, row.identity, pem, row.expires))
+            self._proxies[row.id] = known
+        return known[1]
+
+    def proxy_for(self, role: str) -> Proxy:
+        """The proxy of a role. CredentialError if there is none yet."""
+        row = self.db.read("proxy", lambda c: credentials.by_role(c).get(role))
+        if row is None:
+            raise CredentialError(f"there is no proxy for role '{role}' yet: configure it in proxies/proxy")
+        return self.proxy(self.db.read("proxy", lambda c: credentials.get(c, row.id)))
+
+    def factory(self, flavour: str) -> CEFactory:
+        """The plugin of a CE type."""
+        found: CEFactory = plugin("act.ce", flavour)
+        return found
+
+    def address(self, row: Any) -> CEAddress:
+        """A row of ``ces`` with the time limits and options from the configuration."""
+        t = self.config.timeouts
+        own = self._settings.get(row.url.rstrip("/"))
+        options: Mapping[str, str] = {o.name: o.value for o in own.option} if own else {}
+        return CEAddress(
+            ce_id=row.id,
+            flavour=row.flavour,
+            url=row.url,
+            ca_dir=self.config.ca_dir,
+            submit_point=row.submit_point,
+            connect_s=t.connect_s,
+            read_s=t.read_s,
+            total_s=t.call_s,
+            transfer_s=t.transfer_s,
+            options=options,
+        )
+
+    def must_tell_well(self, ce_id: int) -> bool:
+        """True once after trouble (or the start): the breaker has to hear that the CE answers."""
+        with self._lock:
+            if ce_id in self._well:
+                return False
+            self._well.add(ce_id)
+            return True
+
+    def note_trouble(self, ce_id: int) -> None:
+        """The CE failed us."""
+        with self._lock:
+            self._well.discard(ce_id)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        for lane in list(self._ces):
+            self.forget_ce(lane)
+        self.db.close()

@@ -1,0 +1,1 @@
+"""The database: engine and one module per table. SQL lives here and in the plugins' own ``db.py``."""

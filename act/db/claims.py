@@ -1,0 +1,220 @@
+"""The submitter's claim: choose CE queues, reserve room, take a fair share of each share's waiting attempts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select, true, update
+
+from act.db import cejobs as attempts
+from act.db import ces
+from act.db.engine import AnyRow, now
+from act.db.moves import Move
+from act.db.schema import breakers, candidates, cejobs, cequeues
+from act.db.schema import ces as ce_rows
+from act.errors import JobError
+from act.states import Event
+
+_WAITING = ("submitting", "created", "submitted")
+_ROOM_TAKEN = (*_WAITING, "holding", "running", "finishing", "torerun", "tocancel", "cancelling")
+# An attempt goes to another of its CE queues if that one has this much less waiting in front of it.
+_CLEARLY_BETTER = 5
+# After this long in tosubmit any CE queue may have it, whatever the ranks say.
+_PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """For CE queues that have none of their own."""
+
+    max_waiting: int
+    max_jobs: int
+
+
+def lanes(connection: Connection, flavour: str) -> list[tuple[int, int]]:
+    """(CE, proxy) pairs with attempts that wait for a CE."""
+    query = (
+        select(candidates.c.cequeue_id, candidates.c.proxy_id).where(candidates.c.open.is_(True)).distinct().subquery()
+    )
+    rows = connection.execute(
+        select(cequeues.c.ce_id, query.c.proxy_id)
+        .join(cequeues, cequeues.c.id == query.c.cequeue_id)
+        .join(ce_rows, ce_rows.c.id == cequeues.c.ce_id)
+        .where(ce_rows.c.flavour == flavour, ce_rows.c.status == "online")
+        .distinct()
+    )
+    return [(r.ce_id, r.proxy_id) for r in rows]
+
+
+def take(
+    connection: Connection,
+    ce_id: int,
+    proxy_id: int,
+    *,
+    limit: int,
+    holder: str,
+    lease_s: float,
+    who: str,
+    db_id: str,
+    delegation_id: int,
+    default: Limits,
+) -> Sequence[AnyRow]:
+    """Move up to ``limit`` attempts of a lane ``tosubmit -> submitting``, each with a fresh token; returns the rows.
+
+    The CE queue's row is locked, so its limits hold over all hosts.
+    """
+    taken: list[int] = []
+    for queue in ces.queues(connection, ce_id):
+        connection.execute(select(cequeues.c.id).where(cequeues.c.id == queue.id).with_for_update())
+        room = min(_room(connection, queue, default), limit - len(taken))
+        if room <= 0:
+            continue
+        picked = _pick(connection, queue.id, proxy_id, room)
+        moves = _claims(picked, queue, db_id, delegation_id, holder, connection, lease_s)
+        done = attempts.move(connection, moves, who=who, keep_claim=True, skip_locked=True)
+        taken += done
+    if not taken:
+        return []
+    return connection.execute(select(cejobs).where(cejobs.c.id.in_(taken)).order_by(cejobs.c.id)).all()
+
+
+def _room(connection: Connection, queue: AnyRow, default: Limits) -> int:
+    """How many more jobs the CE queue may get."""
+    rows = connection.execute(
+        select(cejobs.c.state, func.count())
+        .where(cejobs.c.cequeue_id == queue.id, cejobs.c.state.in_(_ROOM_TAKEN))
+        .group_by(cejobs.c.state)
+    )
+    by_state: dict[str, int] = dict(rows.tuples().all())
+    waiting = sum(by_state.get(s, 0) for s in _WAITING)
+    max_waiting = default.max_waiting if queue.max_waiting is None else queue.max_waiting
+    max_jobs = default.max_jobs if queue.max_jobs is None else queue.max_jobs
+    return min(max_waiting - waiting, max_jobs - sum(by_state.values()))
+
+
+def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> Sequence[AnyRow]:
+    """Candidates by rank, evenly over the shares; those with a clearly better CE queue elsewhere are left."""
+    where = (candidates.c.open == true(), candidates.c.cequeue_id == cequeue_id, candidates.c.proxy_id == proxy_id)
+    shares = list(connection.scalars(select(candidates.c.share).where(*where).distinct()))
+    found: list[AnyRow] = []
+    for n, share in enumerate(shares):
+        quota = -(-(room - len(found)) // (len(shares) - n))
+        if quota <= 0:
+            break
+        ids = connection.scalars(
+            select(candidates.c.cejob_id)
+            .where(*where, candidates.c.share == share)
+            .order_by(candidates.c.rank, candidates.c.cejob_id)
+            .limit(quota)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if ids:
+            columns = (cejobs.c.id, cejobs.c.submission, (now() - cejobs.c.since).label("waited_s"))
+            found += connection.execute(select(*columns).where(cejobs.c.id.in_(ids))).all()
+    return _without_better(connection, found, cequeue_id)
+
+
+def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int) -> list[AnyRow]:
+    """Leave attempts for which another healthy CE queue has clearly less waiting."""
+    places: dict[int, list[int]] = {}
+    query = select(candidates.c.cejob_id, candidates.c.cequeue_id).where(
+        candidates.c.cejob_id.in_([r.id for r in rows]), candidates.c.open.is_(True)
+    )
+    for r in connection.execute(query):
+        places.setdefault(r.cejob_id, []).append(r.cequeue_id)
+    rivals = {q for queues in places.values() for q in queues} - {cequeue_id}
+    if not rivals:
+        return rows
+    ahead = _waiting_per_queue(connection, [cequeue_id, *rivals])
+    mine = ahead.get(cequeue_id, 0)
+    best = {i: min(ahead[q] for q in queues if q in ahead) for i, queues in places.items()}
+    kept = []
+    for r in rows:
+        if r.waited_s > _PATIENCE_S or best.get(r.id, mine) + _CLEARLY_BETTER > mine:
+            kept.append(r)
+            mine += 1  # each one taken makes this queue longer
+    return kept
+
+
+def _waiting_per_queue(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """CE queues that take jobs now -> how many attempts wait there."""
+    healthy = connection.scalars(
+        select(cequeues.c.id)
+        .outerjoin(breakers, breakers.c.ce_id == cequeues.c.ce_id)
+        .where(cequeues.c.id.in_(ids), cequeues.c.status == "online", breakers.c.open_until.is_(None))
+    )
+    waiting = dict.fromkeys(healthy, 0)
+    rows = connection.execute(
+        select(cejobs.c.cequeue_id, func.count())
+        .where(cejobs.c.cequeue_id.in_(list(waiting)), cejobs.c.state.in_(_WAITING))
+        .group_by(cejobs.c.cequeue_id)
+    )
+    return waiting | dict(rows.tuples().all())
+
+
+def _claims(
+    picked: Sequence[AnyRow],
+    queue: AnyRow,
+    db_id: str,
+    delegation_id: int,
+    holder: str,
+    connection: Connection,
+    lease_s: float,
+) -> list[Move]:
+    until = connection.execute(select(now() + lease_s)).scalar_one()
+    shared: Mapping[str, Any] = {
+        "ce_id": queue.ce_id,
+        "cequeue_id": queue.id,
+        "delegation_id": delegation_id,
+        "claimed_by": holder,
+        "claimed_until": until,
+        "ce_job_id": None,
+        "ce_state": None,
+        "missing_at": None,
+    }
+    return [
+        Move(
+            r.id,
+            "tosubmit",
+            Event.CLAIM,
+            f"to queue {queue.queue}, after {r.waited_s:.0f} s of waiting",
+            {
+                **shared,
+                "submission": r.submission + 1,
+                "token": f"act.{db_id}.{r.id}.{r.submission + 1}.{secrets.token_hex(8)}",
+            },
+        )
+        for r in picked
+    ]
+
+
+def refuse(connection: Connection, refused: Mapping[int, JobError], *, who: str, holder: str) -> dict[int, str]:
+    """The CE queue said no to these attempts: they go to another of theirs, or end if none is left."""
+    rows = attempts.get(connection, refused)
+    for row in rows.values():
+        connection.execute(
+            update(candidates)
+            .where(candidates.c.cejob_id == row.id, candidates.c.cequeue_id == row.cequeue_id)
+            .values(refused=True, open=False)
+        )
+    left = set(
+        connection.scalars(
+            select(candidates.c.cejob_id)
+            .where(candidates.c.cejob_id.in_(list(refused)), candidates.c.refused.is_(False))
+            .distinct()
+        )
+    )
+    moves = [
+        Move(
+            i,
+            rows[i].state,
+            Event.PUTBACK if i in left else Event.REFUSED,
+            f"refused by the CE: {error}",
+            {"error": str(error)[:2000], "doubts": 0},
+        )
+        for i, error in refused.items()
+    ]
+    return attempts.move(connection, moves, who=who, holder=holder)

@@ -1,0 +1,194 @@
+"""Connections and transactions, on MariaDB (production) and SQLite (embedded, one host).
+
+All transactions go through `Database.run` (may write) or `Database.read`. Deadlocks and lost connections are retried
+here and nowhere else; a COMMIT that breaks off raises OutcomeUnknown, and whoever cares reads back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, CursorResult, Engine, Row, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import Double
+
+from act import faults
+from act.errors import ConfigError, DatabaseBusy, OutcomeUnknown
+
+T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
+TRIES = 6
+# deadlock, lock wait, server gone, lost connection, too many connections, read-only during failover
+_MYSQL_TEMPORARY = {1213, 1205, 2002, 2003, 2006, 2013, 2055, 1040, 1290, 1047, 1053, 1927, 1969}
+
+
+class now(FunctionElement[float]):
+    """The database's clock: seconds since the epoch as a double, the same all over one statement."""
+
+    type = Double()
+    inherit_cache = True
+    name = "now_s"
+
+
+NOW = now()
+
+
+@compiles(now, "mysql", "mariadb")
+def _now_mysql(element: now, compiler: Any, **kw: Any) -> str:
+    return "(UNIX_TIMESTAMP(NOW(6)) + 0e0)"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def _temporary(error: DBAPIError) -> bool:
+    """Whether running the transaction again can help."""
+    if error.connection_invalidated:
+        return True
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code in _MYSQL_TEMPORARY or (isinstance(error, OperationalError) and "locked" in str(code))
+
+
+class Database:
+    """One database, shared by the threads of a process. Make it after forking.
+
+    url: SQLAlchemy form. pool: how many connections at most. statements: how many were sent so far.
+    """
+
+    def __init__(self, url: str | URL, *, pool: int = 20) -> None:
+        self.url = make_url(url)
+        self.statements = 0
+        self.engine = _engine(self.url, pool)
+        event.listen(self.engine, "before_cursor_execute", self._count)
+
+    @property
+    def embedded(self) -> bool:
+        """True for SQLite."""
+        return self.url.get_backend_name() == "sqlite"
+
+    def run(self, label: str, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction and commit; again if the database asked for it before COMMIT.
+
+        work must have no effect but on the database. Raises DatabaseBusy when tries are used up, OutcomeUnknown
+        when COMMIT broke off (read back then), and whatever work raises (after rolling back).
+        """
+        return self._retrying(lambda: self._once(label, work, write=True))
+
+    def read(self, label: str, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one read-only transaction; see `run`."""
+        return self._retrying(lambda: self._once(label, work, write=False))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
+        for n in range(TRIES):
+            try:
+                return attempt()
+            except (DBAPIError, PoolTimeout) as error:
+                if isinstance(error, DBAPIError) and (isinstance(error, IntegrityError) or not _temporary(error)):
+                    if isinstance(error, OperationalError):
+                        raise DatabaseBusy(f"the database refuses: {_told(error)}") from error
+                    raise
+                if n == TRIES - 1:
+                    raise DatabaseBusy(f"the database cannot be used: {_told(error)}") from error
+                time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**n)
+        raise AssertionError("unreachable")
+
+    def _once(self, label: str, work: Callable[[Connection], T], *, write: bool) -> T:
+        if write:
+            faults.hit(f"tx.{label}", "before", DatabaseBusy)
+        with self.engine.connect() as connection:
+            options = connection.execution_options(act_write=write)
+            transaction = options.begin()
+            try:
+                result = work(options)
+            except BaseException:
+                with contextlib.suppress(DBAPIError):
+                    transaction.rollback()
+                raise
+            self._commit(transaction)
+        if write:
+            faults.hit(f"tx.{label}", "after", OutcomeUnknown)
+        return result
+
+    @staticmethod
+    def _commit(transaction: Any) -> None:
+        try:
+            transaction.commit()
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise OutcomeUnknown(f"the connection broke during COMMIT: {_told(error)}") from error
+            raise
+
+    def _count(self, *_: Any) -> None:
+        self.statements += 1
+
+
+def _told(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error)
+
+
+def _engine(url: URL, pool: int) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise ConfigError("database: SQLite needs a file that all processes share, e.g. sqlite:///var/act.db")
+        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False}, pool_size=pool)
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+        return engine
+    try:
+        return create_engine(
+            url,
+            isolation_level="READ COMMITTED",
+            pool_size=pool,
+            max_overflow=0,
+            pool_recycle=1800,
+            pool_timeout=30,
+            connect_args={
+                "connect_timeout": 10,
+                "read_timeout": 60,
+                "write_timeout": 60,
+                "charset": "utf8mb4",
+                "init_command": "SET time_zone='+00:00', sql_mode='TRADITIONAL', innodb_lock_wait_timeout=20",
+            },
+        )
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"database: no driver for {url.drivername}: pip install 'act[mysql]'") from error
+
+
+def _sqlite_connect(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # BEGIN is sent by us, see _sqlite_begin
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    # A transaction that reads first and writes later could not be upgraded while another writes: lock at once.
+    write = connection.get_execution_options().get("act_write", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def chunks(items: list[T], size: int = 500) -> Iterator[list[T]]:
+    """``items`` in lists of at most ``size``."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def inserted_id(result: CursorResult[Any]) -> int:
+    """The id that a single INSERT was given."""
+    key = result.inserted_primary_key
+    assert key is not None
+    return int(key[0])

@@ -1,0 +1,90 @@
+"""Ports and fault points: every effect goes through a port, and every port can be made to die, stall or fail.
+
+`port(name, obj)` wraps an adapter so that each public method call passes two fault points, ``<name>.<method>:before``
+and ``...:after``. `act.db.engine.Database.tx` does the same for transactions (``tx.<label>``). Because effects have
+no other way out, the list of points is complete by construction; a lint test keeps it so.
+
+A fault is chosen by the environment variable ACT_FAULT = ``<point>:<before|after>:<die|stall|fail>[:<seconds>]``,
+which strikes once per process (with ACT_FAULT_ONCE = a path: once for all processes that share the path).
+ACT_FAULT_RECORD = a path appends every point passed, one per line.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from act.errors import TemporaryError
+
+T = TypeVar("T")
+
+
+class InjectedFault(TemporaryError):
+    """The failure a fault point was told to raise; looks like any other temporary error."""
+
+
+def hit(point: str, phase: str, error: Callable[[str], TemporaryError] = InjectedFault) -> None:
+    """Pass a fault point. ``error`` makes the exception that this port's real failures would be."""
+    record = os.environ.get("ACT_FAULT_RECORD")
+    if record:
+        with Path(record).open("a") as f:
+            f.write(f"{point}:{phase}\n")
+    wanted = os.environ.get("ACT_FAULT")
+    if not wanted or not wanted.startswith(f"{point}:{phase}:"):
+        return
+    action, _, seconds = wanted.removeprefix(f"{point}:{phase}:").partition(":")
+    if _struck_before(wanted):
+        return
+    if action == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action == "stall":
+        time.sleep(float(seconds))
+    else:
+        raise error(f"injected fault at {point}:{phase}")
+
+
+def _struck_before(wanted: str) -> bool:
+    """True from the second time on; the marker file makes it once over all processes."""
+    once = os.environ.get("ACT_FAULT_ONCE")
+    if not once:
+        os.environ.pop("ACT_FAULT")
+        return False
+    try:
+        os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return True
+    return False
+
+
+class _Port:
+    """Proxy whose public methods pass the fault points of the port."""
+
+    def __init__(self, name: str, target: object, error: Callable[[str], TemporaryError]) -> None:
+        self._name, self._target, self._error = name, target, error
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(self._target, attribute)
+        if not callable(value):
+            return value
+
+        @functools.wraps(value)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            point = f"{self._name}.{attribute}"
+            hit(point, "before", self._error)
+            result = value(*args, **kwargs)
+            hit(point, "after", self._error)
+            return result
+
+        return call
+
+
+def port(name: str, target: T, error: Callable[[str], TemporaryError] = InjectedFault) -> T:
+    """``target`` with fault points around each public method; costs nothing unless a fault is configured."""
+    if "ACT_FAULT" not in os.environ and "ACT_FAULT_RECORD" not in os.environ:
+        return target
+    return cast(T, _Port(name, target, error))

@@ -1,0 +1,131 @@
+"""The seams: what a CE type, a job source and a job description must be. Plugins are found by entry point.
+
+Groups: ``act.ce`` (flavour -> `CEFactory`), ``act.app`` (name -> `Application`), ``act.description``
+(name -> `Description`, text -> JobSpec).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, BinaryIO, Protocol
+
+from act.errors import ConfigError, JobError
+from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
+
+
+class ComputeElement(Protocol):
+    """One CE seen with one credential.
+
+    Made for one lane, used by one thread, closed after. Every call ends within ``address.total_s`` (file transfers
+    within ``transfer_s``). All calls raise CEUnreachable (CEBroken for a complete but useless answer) and
+    CredentialError; what concerns one job only is an *answer*, not an exception: a JobError instance in its place.
+    "No answer" is an exception, "an empty answer" an empty result: they are never confused.
+    """
+
+    batch: int  # how many jobs one bulk call may carry
+
+    def probe(self) -> None:
+        """The cheapest call that needs authorisation; returns if the CE answers us."""
+
+    def create(self, jobs: Sequence[Submission], delegation: str) -> list[Created | JobError]:
+        """Create the jobs inert, in bulk; answers in order. None of them can run before `arm`.
+
+        An exception leaves open which were made, unless it is CEUnreachable with sent=False, or CEFull.
+        A description the CE would choke on as a whole must be refused here, not sent.
+        """
+
+    def arm(self, ce_job_id: str, spec: JobSpec) -> None:
+        """Let the job run. Repeatable while the job still waits for it. Raises JobGone, CERefused."""
+
+    def list_ids(self) -> frozenset[str]:
+        """All jobs of this credential at the CE: complete, or an exception."""
+
+    def inspect(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
+        """State, name and numbers of each job, as complete as the CE can tell. JobGone for unknown ids."""
+
+    def status(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
+        """Like `inspect`, but the cheapest call that tells states; details only where the state asks for them."""
+
+    def kill(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
+        """Ask the CE to end the jobs. None: taken."""
+
+    def clean(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
+        """Ask the CE to forget ended jobs. None or JobGone: forgotten."""
+
+    def restart(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
+        """Ask the CE to repeat the staging phase that failed. None: taken."""
+
+    def fetch(self, ce_job_id: str, name: str, out: BinaryIO) -> int:
+        """Write one file (session path, or ``diagnose=<name>``) to out; returns its size in bytes.
+
+        Raises OutputMissing if the CE has no such file, JobGone if not even the job.
+        """
+
+    def delegate(self) -> str:
+        """Make a new delegation of the credential at the CE and return its id."""
+
+    def renew(self, delegation: str) -> None:
+        """Replace the credential of a delegation, jobs that use it included. Raises JobGone if the CE lost it."""
+
+    def undelegate(self, delegation: str) -> None:
+        """Remove a delegation; no error if it is not there."""
+
+    def list_delegations(self) -> frozenset[str]:
+        """All delegations of this credential at the CE: complete, or an exception."""
+
+    def close(self) -> None:
+        """Give back connections."""
+
+
+class CEFactory(Protocol):
+    """What the entry point of a CE type names."""
+
+    def __call__(self, address: CEAddress, proxy: Proxy) -> ComputeElement:
+        """Bind a CE to a credential. Does no I/O; raises CredentialError if the proxy cannot be used at all."""
+
+    def describe(self, job: Submission) -> str:
+        """The request as it will be sent, for people and for the joblog. Raises BadJobSpec."""
+
+
+class Description(Protocol):
+    """A language of job descriptions that users write."""
+
+    def __call__(self, text: str) -> list[JobSpec]:
+        """Parse; raises BadJobSpec with position and hint."""
+
+
+class Application(Protocol):
+    """A job source: owns application jobs, makes attempts, learns of changes by versions."""
+
+    name: str
+
+    def daemons(self) -> Mapping[str, str]:
+        """Name -> "module:Class" of its daemons."""
+
+    def flavours(self) -> Mapping[str, str]:
+        """Daemon -> the CE type it makes attempts for, for those that make any."""
+
+    def initialise(self, connection: Any) -> None:
+        """Fill its tables that hold constants (on an SQLAlchemy connection)."""
+
+    def migrations(self) -> str:
+        """Directory of its Alembic revisions."""
+
+    def commands(self) -> Iterable[Any]:
+        """click commands to add to actctl."""
+
+
+def plugins(group: str) -> dict[str, Any]:
+    """All plugins of an entry point group by name, loaded."""
+    return {e.name: e.load() for e in entry_points(group=group)}
+
+
+def plugin(group: str, name: str) -> Any:
+    """One plugin; ConfigError with the known names if there is none."""
+    found = entry_points(group=group)
+    for entry in found:
+        if entry.name == name:
+            return entry.load()
+    known = ", ".join(sorted(e.name for e in found)) or "none"
+    raise ConfigError(f"no plugin '{name}' in group {group} (installed: {known})")

@@ -1,0 +1,1 @@
+"""The daemons between PanDA and the attempts."""

@@ -1,0 +1,138 @@
+"""getjob: keeps each queue supplied, no more than it can soon run, and loses no answer that reached us.
+
+PanDA's acquire cannot be repeated, so an answer goes to the store, synced, before anything else is done with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote, unquote
+
+from act.daemons.base import Key
+from act.daemons.context import Context
+from act.db import meta
+from act.errors import SourceUnreachable
+from act_atlas import db
+from act_atlas.daemons.base import AtlasDaemon
+from act_atlas.panda import QueueStats, may_hold_jobs
+from act_atlas.queueinfo import QueueInfo
+
+log = logging.getLogger(__name__)
+
+INTAKE = "intake"
+LEFTOVERS_S = 60.0
+ASKED = {"online": None, "brokeroff": None, "test": "prod_test"}
+LABELS = {"production": "managed", "analysis": "user", "unified": "unified"}
+
+
+class GetJob(AtlasDaemon):
+    """One lane per queue, and one (None) for answers that a crash left in the store."""
+
+    kind = "getjob"
+
+    def __init__(self, context: Context, name: str, flavour: str = "") -> None:
+        super().__init__(context, name, flavour)
+        self._due: dict[str, float] = {}
+        self._delay: dict[str, float] = {}
+        self._leftovers_due = 0.0
+        self._stats: QueueStats = {}
+        self._stats_due = 0.0
+
+    def lanes(self) -> Sequence[Key]:
+        now = time.monotonic()
+        loads = self.db.read("loads", db.waiting_and_running)
+        self._refresh_stats(now)
+        due = [q.name for q in self.queues().values() if now >= self._due.get(q.name, 0.0) and self._room(q, loads) > 0]
+        due.sort(key=lambda name: -self._stats.get(name, {}).get("activated", 0))
+        return [*([None] if now >= self._leftovers_due else []), *due]
+
+    def work(self, lane: Key) -> int:
+        if not isinstance(lane, str):
+            return self._take_leftovers()
+        queue = self.queues().get(lane)
+        room = self._room(queue, self.db.read("loads", db.waiting_and_running)) if queue else 0
+        if queue is None or room <= 0:
+            return 0
+        self._plan(lane, found=False)
+        wanted = min(room, self.atlas.panda.bulk)
+        try:
+            answer = self.panda().fetch_jobs(
+                lane,
+                wanted,
+                label=_label(queue),
+                scheduler_id=self.atlas.panda.schedulerid,
+                node=self.context.host,
+            )
+        except SourceUnreachable as error:
+            if error.sent:
+                log.warning("queue %s: an answer was lost: PanDA takes back the jobs that were in it", lane)
+                self.db.run("lost-answer", lambda c: meta.count(c, "lost_answers"))
+            raise
+        if not may_hold_jobs(answer):
+            return 0
+        self._plan(lane, found=True)
+        stored = f"{INTAKE}/{quote(lane, safe='')}/{secrets.token_hex(8)}"
+        with self.context.store.write(stored) as out:
+            out.write(answer)
+        return self._take(lane, stored, answer)
+
+    def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
+        """How many jobs the queue may get now."""
+        if queue.status not in ASKED or not queue.push:
+            return 0
+        waiting, running = loads.get(queue.name, (0, 0))
+        panda = self.atlas.panda
+        limit = max(panda.minjobs, int(panda.waiting_fraction * running))
+        if queue.max_waiting is not None:
+            limit = queue.max_waiting
+        if queue.maxjobs is not None:
+            limit = min(limit, queue.maxjobs - running)
+        return limit - waiting
+
+    def _plan(self, queue: str, *, found: bool) -> None:
+        """When to ask next: soon where there was work, ever later where there was none."""
+        panda = self.atlas.panda
+        delay = panda.getjob_min_s if found else min(panda.getjob_max_s, self._delay.get(queue, 0.0) * 2)
+        self._delay[queue] = max(delay, panda.getjob_min_s)
+        self._due[queue] = time.monotonic() + self._delay[queue]
+
+    def _refresh_stats(self, now: float) -> None:
+        """PanDA's counts are a minute old: they only say which queues to ask first, and which to ask again."""
+        if now < self._stats_due:
+            return
+        self._stats_due = now + self.atlas.panda.stats_s
+        try:
+            self._stats = self.panda().queue_stats()
+        except SourceUnreachable as error:
+            log.warning("no statistics from PanDA: %s", error)
+            return
+        for queue, counts in self._stats.items():
+            if counts.get("activated", 0) > 0:
+                self._due[queue] = min(self._due.get(queue, now), now)
+
+    def _take(self, queue: str, stored: str, answer: bytes) -> int:
+        """Put the jobs of a stored answer into the database; doing so twice changes nothing."""
+        acquired = self.panda().parse_jobs(answer)
+        for bad in acquired.malformed:
+            log.error("queue %s: PanDA sent job %s, which makes no sense: %s", queue, bad.pandaid, bad.reason)
+        first_s = self.atlas.panda.first_heartbeat_s
+        ids = self.db.run("intake", lambda c: db.add(c, queue, acquired, heartbeat_in_s=first_s, who=self.name))
+        self.context.store.remove(stored)
+        return len(ids)
+
+    def _take_leftovers(self) -> int:
+        self._leftovers_due = time.monotonic() + LEFTOVERS_S
+        taken = 0
+        for folder in self.context.store.list(INTAKE):
+            for stored in self.context.store.list(folder):
+                queue = unquote(folder.rsplit("/", 1)[-1])
+                taken += self._take(queue, stored, self.context.store.read(stored))
+        return taken
+
+
+def _label(queue: QueueInfo) -> str | None:
+    """prodSourceLabel to ask for."""
+    return ASKED.get(queue.status) or LABELS.get(queue.type)

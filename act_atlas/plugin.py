@@ -1,0 +1,50 @@
+"""What the core needs to know of this application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from typing import Any
+
+from sqlalchemy import Connection
+
+from act_atlas import db
+
+
+class Atlas:
+    """PanDA as a source of jobs."""
+
+    name = "atlas"
+
+    def daemons(self) -> Mapping[str, str]:
+        """Name -> "module:Class"."""
+        package = "act_atlas.daemons"
+        return {
+            "cric": f"{package}.cric:Cric",
+            "getjob": f"{package}.getjob:GetJob",
+            "panda2arc": f"{package}.panda2ce:PandaToCE",
+            "pandastatus": f"{package}.pandastatus:PandaStatus",
+            "heartbeat": f"{package}.heartbeat:Heartbeat",
+            "archiver": f"{package}.archiver:Archiver",
+        }
+
+    def flavours(self) -> Mapping[str, str]:
+        """Daemon -> the CE type it makes attempts for."""
+        return {"panda2arc": "arc"}
+
+    def initialise(self, connection: Connection) -> None:
+        """Fill the tables that hold constants."""
+        db.initialise(connection)
+
+    def migrations(self) -> str:
+        """Directory of the Alembic revisions."""
+        return str(resources.files("act_atlas") / "migrations")
+
+    def commands(self) -> Iterable[Any]:
+        """click commands for actctl."""
+        from act_atlas import cli  # only actctl needs them
+
+        return cli.COMMANDS
+
+
+application = Atlas()

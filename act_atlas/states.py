@@ -1,0 +1,78 @@
+"""The PanDA job's state machine (``actpandastatus``), as data."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from act.states import DAY, Deadline, Machine, steps
+
+
+class Event(StrEnum):
+    """What can happen to a PanDA job in the tower."""
+
+    ATTEMPT = "attempt"  # an attempt was made for it
+    UNFIT = "unfit"  # it cannot be expressed as a request
+    WAITING = "waiting"  # the attempt waits, or waits again, for a CE or a slot
+    RUNNING = "running"
+    FINISHING = "finishing"  # the CE stages out, for a while already
+    ENDED = "ended"  # the attempt ended well
+    BROKEN = "broken"  # the attempt ended badly
+    VALID = "valid"  # nothing left to check
+    INVALID = "invalid"  # outputs are not what the report says
+    RETRY = "retry"
+    GIVEUP = "giveup"
+    CLEANED = "cleaned"
+    KILL = "kill"  # PanDA or an operator wants its end
+    KILLED = "killed"
+    REPORTED = "reported"  # PanDA knows the end
+
+
+_ALIVE = "starting running transferring"
+
+FLOW = steps(
+    [
+        # from, event, to, owner
+        ("sent", Event.ATTEMPT, "starting", "panda2arc panda2condor"),
+        ("sent", Event.UNFIT, "failed", "panda2arc panda2condor archiver"),
+        (_ALIVE, Event.WAITING, "starting", "pandastatus"),
+        (_ALIVE, Event.RUNNING, "running", "pandastatus"),
+        (_ALIVE, Event.FINISHING, "transferring", "pandastatus"),
+        (_ALIVE, Event.ENDED, "tovalidate", "pandastatus"),
+        (f"{_ALIVE} tovalidate", Event.BROKEN, "toclean", "pandastatus validator archiver"),
+        ("tovalidate", Event.VALID, "finished", "pandastatus validator"),
+        ("tovalidate", Event.INVALID, "toresubmit", "validator"),
+        ("toresubmit", Event.RETRY, "starting", "validator"),
+        ("toresubmit", Event.GIVEUP, "toclean", "validator archiver"),
+        ("toclean", Event.CLEANED, "failed", "pandastatus validator archiver"),
+        (f"sent {_ALIVE}", Event.KILL, "tobekilled", "heartbeat operator archiver"),
+        ("tobekilled", Event.KILLED, "cancelled", "pandastatus archiver"),
+        ("finished", Event.REPORTED, "done", "heartbeat archiver"),
+        ("failed", Event.REPORTED, "donefailed", "heartbeat archiver"),
+        ("cancelled", Event.REPORTED, "donecancelled", "heartbeat archiver"),
+    ]
+)
+
+DEADLINES = {
+    d.state: d
+    for d in (
+        Deadline("sent", 7 * DAY, Event.UNFIT, "no attempt could be made for it in 7 days"),
+        Deadline("starting", 30 * DAY, Event.KILL, "starting for 30 days"),
+        Deadline("running", 30 * DAY, Event.KILL, "running for 30 days"),
+        Deadline("transferring", 10 * DAY, Event.KILL, "transferring for 10 days"),
+        Deadline("tovalidate", 2 * DAY, Event.BROKEN, "its outputs could not be validated in 2 days"),
+        Deadline("toresubmit", 2 * DAY, Event.GIVEUP, "its outputs could not be removed in 2 days"),
+        Deadline("toclean", 2 * DAY, Event.CLEANED, "its outputs could not be removed in 2 days"),
+        Deadline("tobekilled", 10 * DAY, Event.KILLED, "its attempt did not end in 10 days"),
+        Deadline("finished", 7 * DAY, Event.REPORTED, "PanDA took no report in 7 days"),
+        Deadline("failed", 7 * DAY, Event.REPORTED, "PanDA took no report in 7 days"),
+        Deadline("cancelled", 7 * DAY, Event.REPORTED, "PanDA took no report in 7 days"),
+    )
+}
+
+PANDAJOB = Machine("pandajob", "sent", frozenset({"done", "donefailed", "donecancelled"}), FLOW, DEADLINES)
+
+# The job waits, in PanDA's sense, for a slot.
+WAITING = ("sent", "starting")
+ALIVE = ("sent", "starting", "running", "transferring")
+# The tower knows the end, PanDA may not.
+TO_REPORT = ("finished", "failed", "cancelled")

@@ -1,0 +1,24 @@
+#!/bin/bash
+# arex-init.sh NAME: first process of a CE's namespace; starts A-REX and its REST front end, then reaps their orphans.
+directory=$(dirname "$(dirname "$(readlink -f "$0")")")/$1
+bin=$(dirname "$(readlink -f "$0")")
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+export ARC_CONFIG=$directory/arc.conf X509_VOMS_DIR=${directory%/*}/certs/vomsdir
+
+finish() {
+    local pidfile
+    for pidfile in "$directory"/run/*.pid; do
+        [ -s "$pidfile" ] && kill "$(cat "$pidfile")" 2>/dev/null
+    done
+    sleep 0.3
+    exit 0
+}
+trap finish TERM INT
+
+cd "$directory" || exit 1
+rm -f run/*.pid
+ulimit -n 4096
+ulimit -c 0
+(. ./arex.env && exec /usr/sbin/arched -c "$directory/arex.xml") || exit 1
+"$bin/arex-frontend.sh" "$1" || exit 1
+while :; do sleep 3600 & wait $!; done

@@ -1,0 +1,149 @@
+"""Control of the test grid from Python: a thin, typed layer over the scripts of this directory.
+
+grid = Grid()
+if reason := grid.installed(): pytest.skip(reason)
+grid.up("ce1"); grid.ce("ce1").url; grid.proxy("alice.prod"); grid.freeze("ce1"); grid.thaw("ce1"); grid.kill("ce1")
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ARC_NAMES = ("ce1", "ce2", "ce3", "ce6")
+REST_VERSIONS = {"ce6": "1.0"}  # A-REX 6.17; A-REX 7 speaks 1.1 too
+USERS = ("alice", "bob", "mallory")
+PROXIES = ("alice", "alice.atlas", "alice.prod", "bob", "bob.pilot", "mallory")
+PROXY_MAX_AGE_S = 12 * 3600  # of 24 h
+
+
+class GridError(Exception):
+    """A script of the test grid failed or took too long."""
+
+
+@dataclass(frozen=True)
+class CE:
+    """A compute element of the test grid, as a client sees it."""
+
+    name: str
+    url: str
+    ca_dir: Path
+    rest_version: str  # the highest that it offers
+
+
+class Grid:
+    """The middleware that install.sh put under root; every call waits until it is done."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or Path(os.environ.get("ACT_GRID", "/srv/act-grid"))
+
+    def installed(self) -> str | None:
+        """None when the grid can be used, else the reason why not."""
+        if os.geteuid() != 0:
+            return "the test grid needs root"
+        missing = [name for name in ARC_NAMES if not (self._directory(name) / "configured").is_file()]
+        if missing or not (self.root / "certs/host-cert.pem").is_file():
+            return f"no complete test grid in {self.root} (missing: {', '.join(missing) or 'certificates'}): " \
+                "run tests/grid/install.sh"  # fmt: skip
+        return None
+
+    def up(self, *names: str) -> None:
+        """Start services (default ce1 ce2 ce6) and wait until they answer; no harm if they are up."""
+        self._run("up.sh", *names, timeout_s=180)
+
+    def down(self, *names: str) -> None:
+        """Stop services, by default all that were started. Their jobs stay on disk."""
+        self._run("down.sh", *names, timeout_s=60)
+
+    def running(self, name: str) -> bool:
+        """Whether the service was started and lives (frozen or without front end, too)."""
+        return self._call("svc.sh", "status", name, timeout_s=10)[0] == 0
+
+    def kill(self, name: str) -> None:
+        """A power cut: the service and its running jobs are gone at once."""
+        self._run("svc.sh", "kill", name, timeout_s=30)
+
+    def wipe(self, name: str) -> None:
+        """Delete all jobs, delegations and logs of a service that is down."""
+        if self.running(name):
+            raise GridError(f"{name} is up: it can be wiped only when it is down")
+        self._run("down.sh", "--wipe", name, timeout_s=60)
+
+    def freeze(self, name: str) -> None:
+        """Freeze a CE's REST front end: connections are accepted and stay silent, jobs go on."""
+        self._run("ws.sh", "freeze", name, timeout_s=15)
+
+    def thaw(self, name: str) -> None:
+        """End a freeze: requests that came meanwhile are carried out, even if their clients gave up."""
+        self._run("ws.sh", "thaw", name, timeout_s=15)
+
+    def stop_frontend(self, name: str) -> None:
+        """Kill a CE's REST front end: connections are refused, jobs go on."""
+        self._run("ws.sh", "stop", name, timeout_s=15)
+
+    def start_frontend(self, name: str) -> None:
+        """Start a CE's REST front end again and wait until it answers."""
+        self._run("ws.sh", "start", name, timeout_s=80)
+
+    def ce(self, name: str) -> CE:
+        if name not in ARC_NAMES:
+            raise GridError(f"no such CE: {name}")
+        port = int((self.root / "ports" / name).read_text())
+        return CE(name, f"https://localhost:{port}/arex", self.ca_dir, REST_VERSIONS.get(name, "1.1"))
+
+    @property
+    def ca_dir(self) -> Path:
+        return self.root / "certs/ca"
+
+    def proxy(self, name: str) -> Path:
+        """A ready-made proxy, one of PROXIES, valid for hours."""
+        if name not in PROXIES:
+            raise GridError(f"no such proxy: {name}")
+        path = self.root / f"proxies/{name}.pem"
+        if not path.is_file() or time.time() - path.stat().st_mtime > PROXY_MAX_AGE_S:
+            self._run("proxies.sh", timeout_s=60)
+        return path
+
+    def user_cert(self, user: str) -> tuple[Path, Path]:
+        """Certificate and key of one of USERS, valid for years."""
+        if user not in USERS:
+            raise GridError(f"no such user: {user}")
+        users = self.root / "certs/users"
+        return users / f"{user}-cert.pem", users / f"{user}-key.pem"
+
+    def log_dir(self, name: str) -> Path:
+        """Where a CE writes its logs."""
+        return self._directory(name) / "log"
+
+    def _directory(self, name: str) -> Path:
+        if name == "ce6":  # the only one that runs outside the chroot
+            return self.root / name
+        return self.root / "trixie" / self.root.relative_to("/") / name
+
+    def _run(self, script: str, *arguments: str, timeout_s: float) -> None:
+        code, output = self._call(script, *arguments, timeout_s=timeout_s)
+        if code != 0:
+            raise GridError(f"{script} {' '.join(arguments)} ended with {code}: {output[-2000:].strip()}")
+
+    def _call(self, script: str, *arguments: str, timeout_s: float) -> tuple[int, str]:
+        environment = os.environ | {"ACT_GRID": str(self.root), "PYTHON": sys.executable}
+        # Output goes to a file: a pipe would be held open by anything that outlives the script.
+        with tempfile.TemporaryFile("w+", errors="replace") as output:
+            process = subprocess.Popen(
+                [str(HERE / script), *arguments],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env=environment, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait(10)
+                raise GridError(f"{script} {' '.join(arguments)} took longer than {timeout_s} s") from None
+            output.seek(0)
+            return code, output.read()

@@ -1,0 +1,33 @@
+#!/bin/bash
+# setup.sh: what the tests need of the system, before pytest: packages and the test grid (tests/grid).
+# Without root it says what is missing; the tests that need it are then skipped.
+# The environment variables of tests/grid/README.md (ACT_GRID, PYTHON, ...) apply.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+export DEBIAN_FRONTEND=noninteractive
+
+# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; the last line: for tests/grid.
+packages=(mariadb-server-core mariadb-client-core
+    gcc python3-dev python3-venv pkg-config libmariadb-dev
+    debootstrap openssl curl procps util-linux mount)
+
+missing=()
+for package in "${packages[@]}"; do
+    dpkg -s "$package" 2>/dev/null | grep -x 'Status: .* ok installed' >/dev/null || missing+=("$package")
+done
+
+if [ "$(id -u)" != 0 ]; then
+    [ ${#missing[@]} = 0 ] || echo "setup.sh: missing packages (install them as root): ${missing[*]}"
+    echo "setup.sh: not root: the test grid is neither installed nor used"
+    exit 0
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    echo "setup.sh: installing ${missing[*]}"
+    log=$(mktemp)
+    apt_get() { apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 || { tail -20 "$log" >&2; exit 1; }; }
+    apt_get update
+    apt_get install -y --no-install-recommends "${missing[@]}"
+    rm -f "$log"
+fi
+grid/install.sh
