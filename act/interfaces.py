@@ -84,6 +84,9 @@ class CEFactory(Protocol):
     def __call__(self, address: CEAddress, proxy: Proxy) -> ComputeElement:
         """Bind a CE to a credential. Does no I/O; raises CredentialError if the proxy cannot be used at all."""
 
+    def summary(self, spec: JobSpec) -> dict[str, Any]:
+        """The request as plain values in the units of this CE type, for people and for comparing."""
+
     def describe(self, job: Submission) -> str:
         """The request as it will be sent, for people and for the joblog. Raises BadJobSpec."""
 
@@ -99,6 +102,10 @@ class Application(Protocol):
     """A job source: owns application jobs, makes attempts, learns of changes by versions."""
 
     name: str
+    config_file: str  # name of its configuration file, for which there is a template
+
+    def check_config(self) -> str:
+        """Read its configuration; returns the file's name. Raises ConfigError with all that is wrong."""
 
     def daemons(self) -> Mapping[str, str]:
         """Name -> "module:Class" of its daemons."""

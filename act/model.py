@@ -38,7 +38,7 @@ class JobSpec:
     """What one job needs, in no CE's language. A source makes it; a CE plugin renders it.
 
     cores on one node if ``single_node``; memory_mb_total in MB over all cores; walltime_s and cputime_s in seconds;
-    priority 1..100 or None; reruns: how often the CE may repeat failed staging; fetch: the files of the session
+    priority 0..100 or None; reruns: how often the CE may repeat failed staging; fetch: the files of the session
     directory (or ``diagnose=<name>`` for files of the CE about the job) that the tower brings back.
     """
 

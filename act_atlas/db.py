@@ -231,8 +231,8 @@ def overdue(connection: Connection, state: str, seconds: float, *, limit: int) -
     ).all()
 
 
-def to_archive(connection: Connection, *, limit: int) -> Rows:
-    """Ended jobs of which no attempt has anything left to do, locked."""
+def to_archive(connection: Connection, *, after_s: float, limit: int) -> Rows:
+    """Jobs that ended at least ``after_s`` ago and of which no attempt has anything left to do, locked."""
     busy = (
         select(attempts.c.id)
         .where(attempts.c.app == SOURCE, attempts.c.appjob_id == pandajobs.c.id, attempts.c.state != "archived")
@@ -240,8 +240,8 @@ def to_archive(connection: Connection, *, limit: int) -> Rows:
     )
     return connection.execute(
         select(pandajobs)
-        .where(pandajobs.c.state.in_(PANDAJOB.final), ~busy)
-        .order_by(pandajobs.c.id)
+        .where(pandajobs.c.state.in_(PANDAJOB.final), pandajobs.c.since < now() - after_s, ~busy)
+        .order_by(pandajobs.c.since)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()

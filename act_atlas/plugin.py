@@ -9,12 +9,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from act_atlas import db
+from act_atlas.config import ATLAS_FILE, load_atlas
 
 
 class Atlas:
     """PanDA as a source of jobs."""
 
     name = "atlas"
+    config_file = ATLAS_FILE
+
+    def check_config(self) -> str:
+        """Read aCTConfigATLAS.xml."""
+        load_atlas()
+        return ATLAS_FILE
 
     def daemons(self) -> Mapping[str, str]:
         """Name -> "module:Class"."""
@@ -42,9 +49,9 @@ class Atlas:
 
     def commands(self) -> Iterable[Any]:
         """click commands for actctl."""
-        from act_atlas import cli  # only actctl needs them
+        from act_atlas import cli, ctl  # only actctl needs them
 
-        return cli.COMMANDS
+        return [cli.convert, ctl.jobs]
 
 
 application = Atlas()

@@ -197,9 +197,9 @@ class Runner:
         try:
             self._lanes = self._allowed(self.daemon.lanes())
             delay = self.daemon.idle_s
-        except TemporaryError as error:
+        except (TemporaryError, CredentialError) as error:
             self._note(None, error)
-            delay = 2.0
+            delay = max(1.0, self.daemon.idle_s)
         self._listing.due = time.monotonic() + delay * random.uniform(0.9, 1.1)
 
     def _allowed(self, found: Sequence[Key]) -> list[Key]:

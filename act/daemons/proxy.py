@@ -43,7 +43,8 @@ class ProxyRenewal(Daemon):
             sealed = keys.seal(pem, self.context.config.proxies.key_file)
         except CredentialError as error:
             log.error("the proxy of role '%s' cannot be renewed: %s", source.role, error)
-            self.db.run("proxy-error", lambda c: credentials.set_error(c, source.role, str(error)))
+            why = str(error)
+            self.db.run("proxy-error", lambda c: credentials.set_error(c, source.role, why))
             return 0
         if row is not None and row.error is None and info.expires <= row.expires + 60:
             return 0  # the source itself runs out: a new proxy would not live longer than the one in use

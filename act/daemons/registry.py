@@ -68,8 +68,8 @@ def enabled(config: CoreConfig) -> dict[str, tuple[Entry, int]]:
 
 
 def build(name: str, config: CoreConfig) -> Runner:
-    """A daemon ready to run in this process. A number after '#' tells several processes of one kind apart."""
-    entry = all_daemons().get(name.partition("#")[0])
+    """A daemon ready to run in this process. A number after '.' tells several processes of one kind apart."""
+    entry = all_daemons().get(name.partition(".")[0])
     if entry is None:
         raise ConfigError(f"there is no daemon '{name}' (known: {', '.join(sorted(all_daemons()))})")
     daemon = entry.load()(Context(config), name, entry.flavour)

@@ -314,3 +314,10 @@ def parse_token(token: str) -> tuple[str, int, int] | None:
     if len(parts) != 5 or parts[0] != "act" or not (parts[2].isdigit() and parts[3].isdigit()):
         return None
     return parts[1], int(parts[2]), int(parts[3])
+
+
+def of_application(connection: Connection, app: str, appjob_id: int) -> Rows:
+    """The attempts of an application job, oldest first."""
+    return connection.execute(
+        select(cejobs).where(cejobs.c.app == app, cejobs.c.appjob_id == appjob_id).order_by(cejobs.c.id)
+    ).all()

@@ -115,8 +115,8 @@ def _lock(
 
 
 def _kind(who: str) -> str:
-    """submitter-arc#2 -> submitter"""
-    return who.partition("#")[0].partition("-")[0]
+    """submitter-arc.2 -> submitter"""
+    return who.partition(".")[0].partition("-")[0]
 
 
 def _follow(machine: Machine, row: AnyRow, wanted: Move, step: Step) -> _Taken:

@@ -39,7 +39,7 @@ class Archiver(AtlasDaemon):
         return self.db.run("archive", self._archive)
 
     def _archive(self, connection: Connection) -> int:
-        rows = db.to_archive(connection, limit=BATCH)
+        rows = db.to_archive(connection, after_s=self.atlas.panda.archive_after_s, limit=BATCH)
         if rows:
             db.archive_rows(connection, rows)
         return len(rows)

@@ -1,0 +1,61 @@
+# What a user needs: "make demo" and "make test" set up whatever they need by themselves (see "make help").
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/.act-installed
+CE ?= sim
+JOBS ?= 1000
+PYTEST ?=
+
+.PHONY: help demo test test-faults check bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex: real A-REX 7), 20 jobs, under two minutes
+	@$(if $(filter arex,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/grid/install.sh,true)
+	@$(VENV)/bin/actctl demo --ce $(CE)
+
+test: $(VENV)/.act-test ## Set up and run all tests (PYTEST="-k words" for some)
+	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
+	@$(PYTHON) -m pytest $(PYTEST)
+
+test-faults: $(VENV)/.act-test ## Walk every fault point with every fault, on SQLite and MariaDB (hours)
+	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
+	@$(PYTHON) -m pytest tests/faults --all-faults $(PYTEST)
+
+check: $(VENV)/.act-check ## ruff and mypy --strict
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy --strict act act_arc act_atlas act_condor
+
+bench: $(VENV)/.act-test ## Drive JOBS=1000 jobs through tower and simulators on MariaDB and print the figures
+	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
+	@$(PYTHON) -m bench --jobs $(JOBS)
+
+clean: ## Remove what these commands made here
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/latest.json
+
+# --- setting up -----------------------------------------------------------------------------------------------------
+
+$(PYTHON):
+	@python3 -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  apt-get install -y -qq python3-venv; } || { echo "python3-venv is missing: install it"; exit 1; }
+	@python3 -m venv $(VENV)
+	@$(PYTHON) -m pip install -q --disable-pip-version-check --upgrade pip
+
+$(STAMP): setup.cfg | $(PYTHON)
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+# mysqlclient is compiled: the headers come first
+$(VENV)/.act-test: setup.cfg tests/setup.sh | $(PYTHON)
+	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh --packages-only
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[mysql,test]'
+	@touch $@ $(STAMP)
+
+$(VENV)/.act-check: setup.cfg | $(PYTHON)
+	@$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[check]'
+	@touch $@

@@ -1,0 +1,109 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from act.config import CoreConfig
+from act.db import cejobs, ces, credentials, lanes, meta
+from act.db.engine import AnyRow, Database
+from act.states import CEJOB
+
+STALE_S = 60.0
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table; numbers to the right."""
+    rows = list(rows)
+    if not rows:
+        click.echo(f"{title}: none\n")
+        return
+    made = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    body = [[_cell(c) for c in row] for row in rows]
+    for n, column in enumerate(columns):
+        numeric = bool(body) and all(row[n].replace(".", "").isdigit() or row[n] == "" for row in body)
+        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in body:
+        made.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
+    console.print(made)
+    console.print()
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def age(seconds: float | None) -> str:
+    """3 s, 5 min, 2 h, 4 d."""
+    if seconds is None:
+        return "never"
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def status(database: Database, config: CoreConfig) -> None:
+    """What `actctl status` prints."""
+    facts = database.read(
+        "status",
+        lambda c: (
+            meta.clock(c),
+            meta.stopped(c),
+            meta.daemon_rows(c),
+            ces.all_of(c),
+            lanes.all_of(c),
+            cejobs.counts(c),
+            credentials.by_role(c),
+        ),
+    )
+    clock, stopped, daemons, all_ces, all_lanes, counts, proxies = facts
+    if stopped:
+        click.secho(f"NOTHING IS SUBMITTED: {stopped}\n", fg="red", err=True)
+    columns = ("host", "daemon", "pid", "last word", "passes", "moved", "last error")
+    table("Daemons", columns, [_daemon(d) for d in daemons])
+    table("CEs", ("CE", "host", "state", "last error"), [_ce(ce, clock) for ce in all_ces])
+    paused = [row for row in all_lanes if row.paused_until and row.paused_until > clock]
+    if paused:
+        table("Paused credentials", ("CE", "credential", "why"), [(r.url, r.proxy_id, r.error) for r in paused])
+    table(
+        "Proxies",
+        ("role", "identity", "left", "error"),
+        [(r.role, r.identity, age(r.expires - clock), r.error) for r in proxies.values()],
+    )
+    jobs_by_state(counts)
+
+
+def _daemon(row: AnyRow) -> tuple[object, ...]:
+    word = age(row.age_s) + (" SILENT" if row.age_s > STALE_S else "")
+    error = f"{row.error} ({time.strftime('%H:%M:%S', time.gmtime(row.error_at))})" if row.error else ""
+    return row.host, row.name, row.pid, word, row.passes, row.moved, error
+
+
+def _ce(row: AnyRow, clock: float) -> tuple[object, ...]:
+    if row.open_until is not None:
+        state = f"LEFT ALONE, tried again in {age(max(0.0, row.open_until - clock))}"
+    elif row.failures:
+        state = f"{row.failures} failures in a row"
+    else:
+        state = row.status
+    error = f"{row.last_error} ({age(clock - row.last_error_at)} ago)" if row.last_error else ""
+    return row.url, row.host, state, error
+
+
+def jobs_by_state(counts: Sequence[tuple[str, str, int]]) -> None:
+    """CE x state."""
+    present = {state for _, state, _ in counts}
+    states = [s for s in CEJOB.states if s in present]
+    by_ce: dict[str, dict[str, int]] = {}
+    for url, state, n in counts:
+        by_ce.setdefault(url, {})[state] = n
+    rows = [(url or "(none yet)", *(by_ce[url].get(s, "") for s in states)) for url in sorted(by_ce)]
+    table("Attempts by CE and state", ("CE", *states), rows)

@@ -1,0 +1,241 @@
+"""aCTConfigARC.xml -> `CoreConfig`: the database, paths, proxies, daemons and limits that every tower has.
+
+All durations ending in ``_s`` are seconds and may have fractions. Every element has a default, so a file may be short.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from act.errors import ConfigError
+from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
+
+CORE_FILE = "aCTConfigARC.xml"
+CORE_VARIABLE = "ACTCONFIGARC"
+
+
+def _database_url(value: str, info: ValidationInfo) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        raise ValueError("not a database URL; like sqlite:///path or mysql+mysqldb://user@host/name") from None
+    if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
+        url = url.set(database=str(base_of(info) / Path(url.database).expanduser()))
+    return url.render_as_string(hide_password=False)
+
+
+class Database(Section):
+    """Where the tables are."""
+
+    url: Annotated[str, AfterValidator(_database_url)] = Field("sqlite:///var/act.db", repr=False)
+    password_file: ConfigPath | None = None
+
+    def connect_url(self) -> str:
+        """The URL with the password from its file. Raises ConfigError if that cannot be read."""
+        if self.password_file is None:
+            return self.url
+        try:
+            password = self.password_file.read_text().strip()
+        except OSError as exc:
+            raise ConfigError(f"database/password_file {self.password_file}: {exc.strerror}") from exc
+        return make_url(self.url).set(password=password).render_as_string(hide_password=False)
+
+
+class Paths(Section):
+    """Directories of the tower. ``store_dir`` holds results and answers of job sources; hosts may share it."""
+
+    state_dir: ConfigPath = Path("var/state")
+    store_dir: ConfigPath = Path("var/store")
+    log_dir: ConfigPath = Path("var/log")
+    run_dir: ConfigPath = Path("var/run")
+
+
+class Logging(Section):
+    """What is logged, and how."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    format: Literal["text", "json"] = "text"
+
+
+class ProxySource(Section):
+    """A long-lived credential from which the proxies of one role are made."""
+
+    role: str = Field(min_length=1)
+    source_cert: ConfigPath
+    source_key: ConfigPath | None = None
+    """None: the key is in source_cert, as in a proxy file."""
+    lifetime_h: float = Field(96, gt=0)
+    renew_below_h: float = Field(72, gt=0)
+
+    @model_validator(mode="after")
+    def _renewable(self) -> ProxySource:
+        if self.renew_below_h >= self.lifetime_h:
+            raise ValueError("renew_below_h must be less than lifetime_h")
+        return self
+
+
+class Proxies(Section):
+    """Credentials of the tower. ``key_file`` encrypts those kept in the database."""
+
+    key_file: ConfigPath = Path("var/state/proxy.key")
+    check_s: Seconds = 600
+    proxy: tuple[ProxySource, ...] = ()
+
+
+class Timeouts(Section):
+    """Limits of single waits (connect, read), of one whole call, and of one file's transfer."""
+
+    connect_s: Seconds = 10
+    read_s: Seconds = 60
+    call_s: Seconds = 120
+    transfer_s: Seconds = 300
+
+
+class Leases(Section):
+    """How long a claim lasts beyond the deadlines under it, and what the reconciler waits between two lists."""
+
+    lease_s: Seconds = 600
+    settle_s: Seconds = 5
+    margin_s: Seconds = 30
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Leases:
+        if self.margin_s >= self.lease_s:
+            raise ValueError("margin_s must be less than lease_s")
+        return self
+
+
+class Daemon(Section):
+    """Settings of one kind of daemon."""
+
+    name: str = Field(min_length=1)
+    processes: Count = 1
+    disabled: bool = False
+
+
+class Daemons(Section):
+    """Settings of all daemons, and of single kinds."""
+
+    threads: Count = 16
+    idle_s: Seconds = 1.0
+    daemon: tuple[Daemon, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Daemons:
+        names = [d.name for d in self.daemon]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"daemon given more than once: {', '.join(sorted(twice))}")
+        return self
+
+
+class Polling(Section):
+    """How often a CE is asked, and how many jobs one call or pass takes.
+
+    missing_s: what must lie between the two complete answers that prove that a job is gone. sweep_s: how often
+    orphans are looked for. silent_s: a CE that gave no complete answer for so long is silent, and deadlines stand
+    still. delegation_idle_s: how long an unused delegation is kept at a CE.
+    """
+
+    status_s: Seconds = 30
+    missing_s: Seconds = 60
+    sweep_s: Seconds = 3600
+    silent_s: Seconds = 600
+    delegation_idle_s: Seconds = 3600
+    submit_batch: Count = 100
+    status_batch: int = Field(5000, ge=1, le=5000)
+    fetch_batch: Count = 50
+    cancel_batch: Count = 500
+    clean_batch: Count = 500
+
+
+class Breaker(Section):
+    """After so many failures in a row a CE is left alone, at first for ``open_s``, in the end for ``max_open_s``."""
+
+    failures: Count = 3
+    open_s: Seconds = 30
+    max_open_s: Seconds = 600
+
+
+class Limits(Section):
+    """Of a CE queue that has none of its own."""
+
+    max_waiting: int = Field(500, ge=0)
+    max_jobs: int = Field(20000, ge=0)
+
+
+class StateDeadline(Section):
+    """How long a job may stay in a state, instead of the built-in limit."""
+
+    state: str = Field(min_length=1)
+    seconds: Seconds
+
+
+class Deadlines(Section):
+    """Overrides of the limits in `act.states`."""
+
+    deadline: tuple[StateDeadline, ...] = ()
+
+
+class Errors(Section):
+    """Texts in a CE's error after which the failed staging of a job is tried again; none: after every one."""
+
+    rerun: tuple[str, ...] = ()
+
+
+class Option(Section):
+    """A setting that only one CE type knows."""
+
+    name: str = Field(min_length=1)
+    value: str
+
+
+class CE(Section):
+    """What the operator says of one CE."""
+
+    url: str = Field(min_length=1)
+    flavour: str | None = None
+    status: Literal["online", "offline"] = "online"
+    max_jobs: int | None = Field(None, ge=0)
+    max_waiting: int | None = Field(None, ge=0)
+    option: tuple[Option, ...] = ()
+
+
+class CEs(Section):
+    """CEs that need settings of their own; the others come from the job source."""
+
+    ce: tuple[CE, ...] = ()
+
+
+class CoreConfig(Section):
+    """The whole file."""
+
+    database: Database = Database()
+    paths: Paths = Paths()
+    logging: Logging = Logging()
+    ca_dir: ConfigPath = Path("/etc/grid-security/certificates")
+    proxies: Proxies = Proxies()
+    timeouts: Timeouts = Timeouts()
+    leases: Leases = Leases()
+    daemons: Daemons = Daemons()
+    polling: Polling = Polling()
+    breaker: Breaker = Breaker()
+    limits: Limits = Limits()
+    deadlines: Deadlines = Deadlines()
+    errors: Errors = Errors()
+    ces: CEs = CEs()
+
+
+def load_core(path: Path | None = None) -> CoreConfig:
+    """Read ``path``, or the file found by the search order. Raises ConfigError."""
+    return load_xml(path or find(CORE_FILE, CORE_VARIABLE), CoreConfig)
+
+
+def template(name: str) -> str:
+    """The text of a configuration template, as shipped in etc/."""
+    return (resources.files("act") / "templates" / name).read_text()

@@ -1,0 +1,285 @@
+"""Jobs that really run, each as a local process group in its session directory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, cast
+from urllib.parse import urlsplit
+
+from act.simulation import TestCA
+from act_arc.simulator.delegations import Delegations
+from act_arc.simulator.engine import Done, Ran
+from act_arc.simulator.job import SimJob
+
+log = logging.getLogger(__name__)
+TRANSFER_S = 60.0
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+
+class Runner:
+    """Executes jobs, one thread and one process group for each; ends them all on `stop`."""
+
+    def __init__(self, control: Path, ca: TestCA, delegations: Delegations) -> None:
+        self._control, self._ca, self._delegations = control, ca, delegations
+        self._lock = threading.Lock()
+        self._live: dict[str, subprocess.Popen[bytes]] = {}
+        self._threads: set[threading.Thread] = set()
+        self._stopping = False
+        control.mkdir(parents=True, exist_ok=True)
+
+    def stage_in(self, job: SimJob, done: Done) -> None:
+        """Fetch the inputs that have a source."""
+        sources = [(n, s) for n, s in job.description.inputs if n not in job.description.uploads]
+        if sources:
+            self._spawn(lambda: self._fetch_all(job, sources, done))
+        else:
+            done("")
+
+    def run(self, job: SimJob, ran: Ran) -> None:
+        """Start the executable in its session directory."""
+        epoch = job.epoch
+        self._spawn(lambda: self._execute(job, epoch, ran))
+
+    def kill(self, job: SimJob) -> None:
+        """SIGKILL the job's process group."""
+        with self._lock:
+            process = self._live.get(job.id)
+            if process:
+                _kill_group(process)
+
+    def stage_out(self, job: SimJob, done: Done) -> None:
+        """Bring outputs away and clear the session directory."""
+        self._spawn(lambda: self._store_all(job, done))
+
+    def output(self, job: SimJob, name: str) -> bytes | None:
+        """All outputs are files."""
+        return None
+
+    def stop(self) -> None:
+        """Kill all jobs and wait for their threads."""
+        with self._lock:
+            self._stopping = True
+            for process in self._live.values():
+                _kill_group(process)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(TRANSFER_S)
+
+    def _spawn(self, call: Callable[[], None]) -> None:
+        def work() -> None:
+            try:
+                call()
+            finally:
+                with self._lock:
+                    self._threads.discard(thread)
+
+        thread = threading.Thread(target=work, daemon=True)
+        with self._lock:
+            self._threads.add(thread)
+        thread.start()
+
+    def _execute(self, job: SimJob, epoch: int, ran: Ran) -> None:
+        try:
+            process = self._start(job, epoch)
+        except OSError as e:
+            log.info("job %s cannot start: %s", job.id, e)
+            ran(None, "LRMS error: (-1) Job died unexpectedly")
+            return
+        if process:
+            job.local_id = str(process.pid)
+            self._wait(job, process, ran)
+
+    def _start(self, job: SimJob, epoch: int) -> subprocess.Popen[bytes] | None:
+        """Start the job's process; None if it was killed before."""
+        asked = job.description
+        command = _command(job)
+        job.session.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as files:
+            stdin = files.enter_context(_stream(job, asked.stdin, "rb"))
+            stdout = files.enter_context(_stream(job, asked.stdout, "wb"))
+            joined = asked.join or asked.stderr == asked.stdout
+            stderr = stdout if joined else files.enter_context(_stream(job, asked.stderr, "wb"))
+            with self._lock:
+                if self._stopping or job.epoch != epoch:
+                    return None
+                self._live[job.id] = subprocess.Popen(
+                    command, cwd=job.session, env=self._environment(job), stdin=stdin, stdout=stdout, stderr=stderr,
+                    start_new_session=True,
+                )  # fmt: skip
+                return self._live[job.id]
+
+    def _wait(self, job: SimJob, process: subprocess.Popen[bytes], ran: Ran) -> None:
+        code, error = None, ""
+        try:
+            code = process.wait(job.description.walltime_s)
+        except subprocess.TimeoutExpired:
+            error = "LRMS error: (271) job killed: walltime limit exceeded"
+        with self._lock:
+            _kill_group(process)
+            del self._live[job.id]
+        process.wait()
+        if code is not None and code < 0:
+            code, error = None, "LRMS error: (-1) Job died unexpectedly"
+        if code:
+            error = f"LRMS error: ({code}) Job finished with wrong exit code - {code} != 0"
+        if error:
+            _clear(job)
+        ran(code, error)
+
+    def _environment(self, job: SimJob) -> dict[str, str]:
+        known = {"PATH": PATH, "HOME": str(job.session), "TMPDIR": "/tmp", "LANG": "C.UTF-8",
+                 "GRID_GLOBAL_JOBID": job.id, "X509_CERT_DIR": str(self._ca.ca_dir)}  # fmt: skip
+        proxy = self._proxy(job)
+        if proxy:
+            known["X509_USER_PROXY"] = str(proxy)
+        return known | dict(job.description.environment)
+
+    def _proxy(self, job: SimJob) -> Path | None:
+        """The delegated credential as a file, outside of the session directory."""
+        delegation = self._delegations.known.get(job.delegation)
+        if delegation is None or not delegation.chain:
+            return None
+        path = self._control / f"{job.id}.proxy"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+            f.write(delegation.proxy())
+        return path
+
+    def _fetch_all(self, job: SimJob, sources: Iterable[tuple[str, str]], done: Done) -> None:
+        for name, source in sources:
+            path = job.path(name)
+            try:
+                if path is None:
+                    raise ValueError("outside of the session directory")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._fetch(job, source, path)
+            except (OSError, ValueError) as e:
+                done(f"Failed in data staging: Failed checking source replica {source}: {e}\n")
+                return
+        done("")
+
+    def _fetch(self, job: SimJob, source: str, path: Path) -> None:
+        if source.startswith("/"):
+            source = f"file://{source}"
+        url, tls = _plain(source), self._tls(job)
+        with urllib.request.urlopen(url, timeout=TRANSFER_S, context=tls) as response, path.open("wb") as f:
+            shutil.copyfileobj(response, f)
+
+    def _store_all(self, job: SimJob, done: Done) -> None:
+        error = ""
+        for name, target in _outputs(job):
+            path = job.path(name)
+            if target and path and path.is_file():
+                try:
+                    self._store(job, path, _plain(target))
+                except (OSError, ValueError) as e:
+                    error += f"Failed in data staging: Failed writing to destination: {target}: {e}\n"
+                else:
+                    path.unlink()
+        if not error:
+            _clear(job)
+        done(error)
+
+    def _store(self, job: SimJob, path: Path, target: str) -> None:
+        url = urlsplit(target)
+        if url.scheme == "file":
+            shutil.copyfile(path, url.path)
+            return
+        request = urllib.request.Request(target, path.read_bytes(), method="PUT")
+        with urllib.request.urlopen(request, timeout=TRANSFER_S, context=self._tls(job)):
+            return
+
+    def _tls(self, job: SimJob) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self._ca.ca_cert))
+        proxy = self._proxy(job)
+        if proxy:
+            context.load_cert_chain(proxy)
+        return context
+
+
+def _command(job: SimJob) -> list[str]:
+    """The command line, which A-REX puts into a shell script in double quotes: ``$`` and backquotes work in there.
+
+    A job without an executable does nothing, with success. Raises FileNotFoundError.
+    """
+    if not job.description.executable:
+        return ["true"]
+    program = _program(job)
+    if shutil.which(program, path=PATH) is None:
+        raise FileNotFoundError(program)
+    words = (re.sub(r'(["\\])', r"\\\1", word) for word in (program, *job.description.arguments))
+    line = " ".join(f'"{word}"' for word in words)
+    return ["/bin/sh", "-c", f"{line}; exit $?"]  # the exit keeps the shell from becoming the program
+
+
+def _program(job: SimJob) -> str:
+    """The executable: absolute, from the session directory, or found in PATH; made executable if it is a session's."""
+    asked = job.description
+    for name in (asked.executable, *asked.executables):
+        path = job.path(name)
+        if not name.startswith("/") and path and path.is_file():
+            path.chmod(0o700)
+    own = job.path(asked.executable)
+    return str(own) if own and own.is_file() else asked.executable
+
+
+def _stream(job: SimJob, name: str, mode: str) -> IO[bytes]:
+    """One of the job's standard streams; without a name it leads nowhere."""
+    path = job.path(name) if name else None
+    if path is None:
+        path = Path(os.devnull)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return cast(IO[bytes], path.open(mode))
+
+
+def _outputs(job: SimJob) -> Iterator[tuple[str, str]]:
+    """(name, destination) of all outputs, those included that the job itself listed in a file named ``@file``."""
+    for name, target in job.description.outputs:
+        if not name.startswith("@"):
+            yield name, target
+            continue
+        yield name[1:], ""
+        listing = job.path(name[1:])
+        if listing and listing.is_file():
+            for line in listing.read_text().splitlines():
+                words = line.split()
+                if words:
+                    yield words[0].lstrip("/"), words[1] if len(words) > 1 else ""
+
+
+def _clear(job: SimJob) -> None:
+    """Remove from the session directory all that is no output staying here."""
+    kept = [name.strip("/") for name, target in _outputs(job) if not target]
+    if "" in kept:
+        return
+    for folder, _, files in os.walk(job.session, topdown=False):
+        for file in files:
+            path = Path(folder) / file
+            name = str(path.relative_to(job.session))
+            if not any(name == k or name.startswith(f"{k}/") for k in kept):
+                path.unlink()
+        if Path(folder) != job.session and not any(Path(folder).iterdir()):
+            Path(folder).rmdir()
+
+
+def _plain(url: str) -> str:
+    """A URL without ARC's options, which stand between host and path."""
+    return re.sub(r"^(\w+://[^/;]+);[^/]*", r"\1", url)
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        log.debug("process group %d was gone", process.pid)

@@ -1,0 +1,129 @@
+"""TLS connections to a CE on which every single wait is bounded."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from act.errors import CEUnreachable, CredentialError
+
+_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+
+
+class DeadlineSocket(ssl.SSLSocket):
+    """A TLS socket whose reads and writes each end within ``read_s``, and all of them before ``deadline``.
+
+    Acknowledges at once what it reads: A-REX sends an answer in two parts and waits for the acknowledgement of the
+    first, which the kernel would otherwise hold back for 40 ms.
+    """
+
+    deadline: float = 0.0  # monotonic
+    read_s: float = 0.0
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """As the base class; http.client reads through this call only."""
+        self._bound()
+        if _QUICKACK is not None:
+            self.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """As the base class; sendall() is made of these."""
+        self._bound()
+        return super().send(data, flags)
+
+    def _bound(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the call's total time is over")
+        self.settimeout(min(left, self.read_s))
+
+
+def client_context(ca_dir: Path, proxy_pem: bytes) -> ssl.SSLContext:
+    """A context that shows the proxy and trusts the CAs of ``ca_dir``. Raises CredentialError for a useless proxy."""
+    context = ssl.create_default_context(capath=str(ca_dir))
+    context.sslsocket_class = DeadlineSocket
+    # The ssl module takes a certificate only by file name; this file lives in memory and has no name of its own.
+    fd = os.memfd_create("proxy")
+    try:
+        with os.fdopen(os.dup(fd), "wb") as f:
+            f.write(proxy_pem)
+        context.load_cert_chain(f"/proc/self/fd/{fd}")
+    except (ssl.SSLError, ValueError) as e:
+        raise CredentialError(f"the proxy cannot be used: {e}") from e
+    finally:
+        os.close(fd)
+    return context
+
+
+def connect(host: str, port: int, context: ssl.SSLContext, connect_s: float, deadline: float) -> DeadlineSocket:
+    """Look up, connect, shake hands; ``connect_s`` bounds each of the three, ``deadline`` (monotonic) all.
+
+    Raises CEUnreachable with sent=False: no request can have been seen.
+    """
+    where = f"{host}:{port}"
+    try:
+        raw = _open(host, port, lambda: _left(connect_s, deadline))
+        try:
+            raw.settimeout(_left(connect_s, deadline))
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tls = context.wrap_socket(raw, server_hostname=host)
+        except BaseException:
+            raw.close()
+            raise
+    except ssl.SSLCertVerificationError as e:
+        raise CEUnreachable(f"the certificate of CE {where} is bad: {e.verify_message}", sent=False) from e
+    except OSError as e:
+        raise CEUnreachable(f"cannot connect to CE {where}: {e}", sent=False) from e
+    assert isinstance(tls, DeadlineSocket)
+    return tls
+
+
+def _left(at_most: float, deadline: float) -> float:
+    left = min(at_most, deadline - time.monotonic())
+    if left <= 0:
+        raise TimeoutError("the call's total time is over")
+    return left
+
+
+def _open(host: str, port: int, left: Callable[[], float]) -> socket.socket:
+    """A TCP connection to the first address of host that takes one."""
+    error: OSError = OSError("the name has no address")
+    for family, kind, protocol, _, address in _look_up(host, port, left()):
+        raw = socket.socket(family, kind, protocol)
+        try:
+            raw.settimeout(left())
+            raw.connect(address)
+        except OSError as e:
+            raw.close()
+            error = e
+        else:
+            return raw
+    raise error
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[Any]:
+    """getaddrinfo() within a time; it knows none itself, so a thread that may be left behind runs it."""
+    answer: list[Any] = []
+
+    def look_up() -> None:
+        try:
+            answer.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except OSError as e:
+            answer.append(e)
+
+    thread = threading.Thread(target=look_up, name=f"look-up {host}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not answer:
+        raise TimeoutError("name look-up took too long")
+    if isinstance(answer[0], OSError):
+        raise answer[0]
+    found: list[Any] = answer[0]
+    return found

@@ -1,0 +1,195 @@
+"""aCTConfigATLAS.xml -> `AtlasConfig`: PanDA, CRIC, local settings of queues, executables, logs.
+
+What is special at a single site is said here, in the ``rules`` of its queue, and never in code.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
+
+ATLAS_FILE = "aCTConfigATLAS.xml"
+ATLAS_VARIABLE = "ACTCONFIGATLAS"
+QueueType = Literal["production", "analysis", "unified"]
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"not an http(s) URL: '{value}'")
+    parts.port  # noqa: B018  (raises ValueError if it is not a number)
+    return value.rstrip("/")
+
+
+def _url_or_path(value: str, info: ValidationInfo) -> str:
+    """http(s) and file URLs as they are; anything else is a path."""
+    if not value or value.startswith(("http://", "https://", "file://")):
+        return value
+    return str(base_of(info) / Path(value).expanduser())
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Panda(Section):
+    """The PanDA server and how often it is spoken to.
+
+    retry_s: when an update that PanDA did not take is sent again. final_grace_s: how long the pilot of a job that
+    ended well has to tell PanDA so itself. archive_after_s: how long an ended job stays among the others.
+    archive_days: how long it stays in the archive.
+    """
+
+    server: HttpUrl = "https://pandaserver.cern.ch:25443"
+    cache: HttpUrl = "http://pandaserver.cern.ch:25085"
+    protocol: Literal["v1", "legacy"] = "v1"
+    schedulerid: str = Field(default_factory=lambda: f"aCT-{platform.node()}", min_length=1)
+    role: str = "production"
+    token_file: ConfigPath | None = None
+    origin: str = "atlas.production"
+    timeout_s: Seconds = 60
+    heartbeat_s: float = Field(1800, gt=0, le=7000, allow_inf_nan=False)
+    first_heartbeat_s: float = Field(600, gt=0, le=1700, allow_inf_nan=False)
+    bulk: int = Field(100, ge=1, le=1000)
+    stats_s: Seconds = 60
+    getjob_min_s: Seconds = 2
+    getjob_max_s: Seconds = 60
+    minjobs: int = Field(20, ge=0)
+    waiting_fraction: float = Field(0.15, ge=0, le=10)
+    retry_s: Seconds = 120
+    final_grace_s: Seconds = 600
+    archive_after_s: Seconds = 86400
+    archive_days: Count = 90
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Panda:
+        if self.getjob_min_s > self.getjob_max_s:
+            raise ValueError("getjob_min_s must not be more than getjob_max_s")
+        return self
+
+
+class Cric(Section):
+    """Where facts of queues come from. ``url``: http(s) or file URL, or a path; empty: only the queues named here."""
+
+    url: Annotated[str, AfterValidator(_url_or_path)] = "https://atlas-cric.cern.ch/api/atlas/pandaqueue/query/?json"
+    interval_s: Seconds = 600
+    timeout_s: Seconds = 120
+    pilot_manager: str = "aCT"
+    pilot_version: str | None = None
+
+
+class EndpointOverride(Section):
+    """A CE queue that a PanDA queue uses, instead of those in CRIC."""
+
+    flavour: str = Field("arc", min_length=1)
+    url: str = Field(min_length=1)
+    queue: str = ""
+
+
+class Attribute(Section):
+    """An attribute that is put into the request as it is."""
+
+    name: str = Field(min_length=1)
+    value: str
+
+
+class SiteRules(Section):
+    """Exceptions from the conversion rules for the jobs of one queue; what is not given changes nothing."""
+
+    walltime_from_job: bool = False
+    walltime_factor: float | None = Field(None, gt=0, le=100)
+    walltime_at_least_min: Count | None = None
+    walltime_at_most_min: Count | None = None
+    cputime_is_walltime: bool = False
+    memory_factor: float | None = Field(None, gt=0, le=100)
+    memory_mb_per_core: Count | None = None
+    request_disk: bool = False
+    priority: int | None = Field(None, ge=0, le=100)
+    no_runtime_environments: bool = False
+    runtime_environment: tuple[str, ...] = ()
+    attribute: tuple[Attribute, ...] = ()
+
+
+class QueueOverride(Section):
+    """What the operator says of one PanDA queue, above what CRIC says; None: as in CRIC."""
+
+    name: str = Field(min_length=1)
+    status: str | None = None
+    type: QueueType | None = None
+    schedconfig: str | None = None
+    corecount: Count | None = None
+    maxwalltime_min: Count | None = None
+    truepilot: bool | None = None
+    push: bool | None = None
+    maxjobs: int | None = Field(None, ge=0)
+    max_waiting: int | None = Field(None, ge=0)
+    endpoint: tuple[EndpointOverride, ...] = ()
+    rules: SiteRules = SiteRules()
+
+
+class Queues(Section):
+    """Queues that need settings of their own."""
+
+    queue: tuple[QueueOverride, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Queues:
+        names = [q.name for q in self.queue]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"queue given more than once: {', '.join(sorted(twice))}")
+        return self
+
+    def named(self, name: str) -> QueueOverride:
+        """The settings of one queue; one that changes nothing if there are none."""
+        return next((q for q in self.queue if q.name == name), QueueOverride(name=name))
+
+
+class Executable(Section):
+    """Where jobs get the wrapper and the pilot from: for normal jobs, release candidates (rc), development (dev)."""
+
+    wrapperurl: str = ""
+    wrapperurlrc: str = ""
+    ptarurl: str = ""
+    ptarurlrc: str = ""
+    ptarurldev: str = ""
+
+
+class Monitor(Section):
+    """External monitoring of pilot factories."""
+
+    apfmon: str = ""
+
+
+class JobLog(Section):
+    """Where logs of jobs are kept, and under which URL people see that directory."""
+
+    dir: ConfigPath = Path("var/joblog")
+    urlprefix: str = "http://localhost/jobs"
+
+
+class AtlasErrors(Section):
+    """Texts in a CE's error after which a job is submitted anew (NorduGrid mode only)."""
+
+    resubmit: tuple[str, ...] = ()
+
+
+class AtlasConfig(Section):
+    """The whole file."""
+
+    panda: Panda = Panda()
+    cric: Cric = Cric()
+    queues: Queues = Queues()
+    executable: Executable = Executable()
+    monitor: Monitor = Monitor()
+    joblog: JobLog = JobLog()
+    errors: AtlasErrors = AtlasErrors()
+
+
+def load_atlas(path: Path | None = None) -> AtlasConfig:
+    """Read ``path``, or the file found by the search order. Raises ConfigError."""
+    return load_xml(path or find(ATLAS_FILE, ATLAS_VARIABLE), AtlasConfig)

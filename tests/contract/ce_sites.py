@@ -1,0 +1,142 @@
+"""The compute elements that the contract suite runs against: simulators, and real ones where they are installed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, NoReturn
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from act.interfaces import CEFactory, ComputeElement
+from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
+from act.simulation import TestCA
+from act.states import Event
+from act.x509 import make_proxy, read_proxy
+from act_arc.ce import factory
+from act_arc.simulator import ArcSimulator
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "grid"))
+
+from control import Grid, GridError
+
+ENDED = (Event.FINISHED, Event.FAILED, Event.KILLED, Event.STAGEFAILED)
+
+
+def unavailable(reason: str) -> NoReturn:
+    """What the test needs is not here: skipped at home, an error in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@dataclass
+class Site:
+    """A CE under test, its users, and what a test needs to know of it; a trivial job ends there in ``within_s``."""
+
+    factory: CEFactory
+    address: CEAddress
+    user: Proxy
+    stranger: Proxy
+    queue: str
+    wrong_queue: str
+    within_s: float
+    made: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def ce(self, proxy: Proxy | None = None, **changes: Any) -> Iterator[ComputeElement]:
+        """The CE seen by the user, or with another proxy or address."""
+        ce = self.factory(replace(self.address, **changes), proxy or self.user)
+        try:
+            yield ce
+        finally:
+            ce.close()
+
+    def url(self, port: int) -> str:
+        """The CE's URL at another port."""
+        parts = urlsplit(self.address.url)
+        return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
+
+    def submission(self, spec: JobSpec, queue: str | None = None) -> Submission:
+        """A submission with a token that was never used before."""
+        return Submission(1, f"act.contract.1.1.{secrets.token_hex(8)}", spec, queue or self.queue)
+
+    def create(self, ce: ComputeElement, delegation: str, *specs: JobSpec) -> list[str]:
+        """Create inert jobs; their ids."""
+        answers = ce.create([self.submission(spec) for spec in specs], delegation)
+        ids = [answer.ce_job_id for answer in answers if isinstance(answer, Created)]
+        self.made += ids
+        assert len(ids) == len(specs), answers
+        return ids
+
+    def wait(
+        self, ce: ComputeElement, ids: Sequence[str], wanted: Sequence[Event] = ENDED, within_s: float | None = None
+    ) -> dict[str, CEStatus]:
+        """Poll until each of the jobs is in one of the wanted phases."""
+        end = time.monotonic() + (within_s or self.within_s)
+        while True:
+            found = ce.status(ids)
+            statuses = {job: s for job, s in found.items() if isinstance(s, CEStatus)}
+            assert statuses.keys() == set(ids), found
+            if all(s.event in wanted for s in statuses.values()):
+                return statuses
+            assert time.monotonic() < end, found
+            time.sleep(0.3)
+
+
+def _real(name: str) -> Callable[[ExitStack], Site]:
+    def make(_: ExitStack) -> Site:
+        grid = Grid()
+        if reason := grid.installed():
+            unavailable(reason)
+        try:
+            grid.up(name)
+            ce = grid.ce(name)
+            users = [_proxy(grid.proxy(user).read_bytes(), user) for user in ("bob.pilot", "mallory")]
+        except GridError as e:
+            unavailable(str(e))
+        return _site(ce.url, ce.ca_dir, users[0], users[1], within_s=90)
+
+    return make
+
+
+def _simulated(version: Literal["1.0", "1.1"]) -> Callable[[ExitStack], Site]:
+    def make(stack: ExitStack) -> Site:
+        directory = Path(stack.enter_context(TemporaryDirectory()))
+        ca = TestCA(directory / "ca")
+        users = []
+        for name in ("alice", "mallory"):
+            certificate, key = (path.read_bytes() for path in ca.user(name))
+            users.append(_proxy(make_proxy(certificate, key, 3600), name))
+        allowed = [read_proxy(users[0].pem).identity]
+        simulator = stack.enter_context(
+            ArcSimulator(directory, ca, rest_version=version, queues=("fork",), allowed_identities=allowed)
+        )
+        return _site(simulator.url, ca.ca_dir, users[0], users[1], within_s=20)
+
+    return make
+
+
+def _proxy(pem: bytes, identity: str) -> Proxy:
+    return Proxy(proxy_id=1, role="", identity=identity, pem=pem)
+
+
+def _site(url: str, ca_dir: Path, user: Proxy, stranger: Proxy, within_s: float) -> Site:
+    address = CEAddress(ce_id=1, flavour="arc", url=url, ca_dir=ca_dir)
+    return Site(factory, address, user, stranger, queue="fork", wrong_queue="no-such-queue", within_s=within_s)
+
+
+KINDS = {
+    "arc-sim-1.1": _simulated("1.1"),
+    "arc-sim-1.0": _simulated("1.0"),
+    "arex-7": _real("ce1"),
+    "arex-6": _real("ce6"),
+}
