@@ -51,11 +51,11 @@ def undelegate(rest: ARCRest, delegation: str) -> None:
 
 
 def delegations(rest: ARCRest) -> frozenset[str]:
-    """The ids of all delegations. A-REX 6 lists a single one without a list, and none as an empty body."""
+    """The ids of all delegations. REST 1.0 lists a single one without a list, and none as an empty body."""
     answer: Answer = rest.httpClient.request("GET", f"{rest.apiPath}/delegations", {"Accept": "application/json"})
     if answer.status != 200:
         raise CEBroken(f"the CE gave no list of delegations: {answer.status} {answer.reason}")
-    if not answer.body:
+    if not answer.body and rest.version == "1.0":
         return frozenset()
     found = json.loads(answer.body)["delegation"]
     return frozenset(one["id"] for one in (found if isinstance(found, list) else [found]))

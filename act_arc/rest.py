@@ -6,6 +6,7 @@ lets one odd number in one job's information spoil the call. Here answers are pa
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -47,6 +48,13 @@ class Rest10(_Paired, ARCRest_1_0):  # type: ignore[misc]
 
 class Rest11(_Paired, ARCRest_1_1):  # type: ignore[misc]
     """REST 1.1 (A-REX 7)."""
+
+    def getJobsList(self) -> list[str]:
+        """Ids of all jobs. No body is no list here, while 1.0 means an empty one by it."""
+        status, text = self._requestJSON("GET", "/jobs")
+        if status != 200:
+            raise ARCHTTPError(status, text)
+        return [job["id"] for job in json.loads(text)["job"]]
 
 
 VERSIONS: dict[str, type[ARCRest]] = {"1.1": Rest11, "1.0": Rest10}  # best first

@@ -65,7 +65,7 @@ def client_context(ca_dir: Path, proxy_pem: bytes) -> ssl.SSLContext:
 def connect(host: str, port: int, context: ssl.SSLContext, connect_s: float, deadline: float) -> DeadlineSocket:
     """Look up, connect, shake hands; ``connect_s`` bounds each of the three, ``deadline`` (monotonic) all.
 
-    Raises CEUnreachable with sent=False: no request can have been seen.
+    Raises CEUnreachable with sent=False: no request can have been seen. CredentialError: the CE refuses the proxy.
     """
     where = f"{host}:{port}"
     try:
@@ -80,9 +80,17 @@ def connect(host: str, port: int, context: ssl.SSLContext, connect_s: float, dea
     except ssl.SSLCertVerificationError as e:
         raise CEUnreachable(f"the certificate of CE {where} is bad: {e.verify_message}", sent=False) from e
     except OSError as e:
+        if refuses_us(e):
+            raise CredentialError(f"CE {where} does not accept our certificate: {e}") from e
         raise CEUnreachable(f"cannot connect to CE {where}: {e}", sent=False) from e
     assert isinstance(tls, DeadlineSocket)
     return tls
+
+
+def refuses_us(error: Exception) -> bool:
+    """Whether the peer ended TLS because of our certificate; TLS 1.3 tells that only with the first read."""
+    reason = (getattr(error, "reason", None) or "") if isinstance(error, ssl.SSLError) else ""
+    return "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason)
 
 
 def _left(at_most: float, deadline: float) -> float:

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 from act.errors import CEBroken, CEUnreachable, ConfigError, CredentialError, StorageUnavailable
 from act.model import CEAddress
-from act_arc.sockets import DeadlineSocket, client_context, connect
+from act_arc.sockets import DeadlineSocket, client_context, connect, refuses_us
 
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; the status of 5000 jobs takes about 0.5 MiB, the list of 100,000 jobs 7 MiB
 _CHUNK = 256 * 1024
@@ -125,6 +125,7 @@ class Transport:
         self, method: str, url: str, headers: dict[str, str], body: bytes | None
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request, give its response to be read, keep the connection only if all went well."""
+        response = None
         done = False
         try:
             response = self._send(method, url, headers, body)
@@ -138,6 +139,8 @@ class Transport:
             raise CEBroken(f"CE {self._host}: the answer to {method} {url} is not HTTP: {e!r}") from e
         finally:
             self._used = time.monotonic()
+            if response is not None:
+                response.close()
             if not done:
                 self.close()
 
@@ -179,9 +182,8 @@ class Transport:
         return True
 
     def _translated(self, error: Exception, method: str, url: str) -> CEUnreachable | CredentialError:
-        reason = getattr(error, "reason", None) or ""
-        if isinstance(error, ssl.SSLError) and "ALERT" in reason and ("CERT" in reason or "UNKNOWN_CA" in reason):
-            return CredentialError(f"CE {self._host} does not accept our certificate: {reason}")
+        if refuses_us(error):
+            return CredentialError(f"CE {self._host} does not accept our certificate: {error}")
         return CEUnreachable(f"CE {self._host}: no answer to {method} {url}: {error!r}")
 
     def _judged(self, answer: Answer, method: str, url: str) -> Answer:

@@ -40,9 +40,10 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 class Panda(Section):
     """The PanDA server and how often it is spoken to.
 
-    retry_s: when an update that PanDA did not take is sent again. final_grace_s: how long the pilot of a job that
-    ended well has to tell PanDA so itself. archive_after_s: how long an ended job stays among the others.
-    archive_days: how long it stays in the archive.
+    getjob_min_s and getjob_max_s bound how often a queue is asked for jobs; in between, queues that had none share
+    getjob_per_s questions a second. retry_s: when an update that PanDA did not take is sent again. final_grace_s: how
+    long the pilot of a job that ended well has to tell PanDA so itself. archive_after_s: how long an ended job stays
+    among the others. archive_days: how long it stays in the archive.
     """
 
     server: HttpUrl = "https://pandaserver.cern.ch:25443"
@@ -59,6 +60,7 @@ class Panda(Section):
     stats_s: Seconds = 60
     getjob_min_s: Seconds = 2
     getjob_max_s: Seconds = 60
+    getjob_per_s: float = Field(5, gt=0, allow_inf_nan=False)
     minjobs: int = Field(20, ge=0)
     waiting_fraction: float = Field(0.15, ge=0, le=10)
     retry_s: Seconds = 120

@@ -46,7 +46,7 @@ def _line(row: AnyRow, clock: float) -> tuple[object, ...]:
         row.state,
         show.age(clock - row.since),
         row.told,
-        row.computing_element,
+        (row.computing_element or "").removeprefix("https://"),
         row.node,
         (row.error_diag or "")[:60],
     )

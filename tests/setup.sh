@@ -1,5 +1,5 @@
 #!/bin/bash
-# setup.sh: what the tests need of the system, before pytest: packages and the test grid (tests/grid).
+# setup.sh [--packages-only]: what the tests need of the system, before pytest: packages and the test grid (tests/grid).
 # Without root it says what is missing; the tests that need it are then skipped.
 # The environment variables of tests/grid/README.md (ACT_GRID, PYTHON, ...) apply.
 set -euo pipefail
@@ -30,4 +30,4 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt_get install -y --no-install-recommends "${missing[@]}"
     rm -f "$log"
 fi
-grid/install.sh
+[ "${1:-}" = --packages-only ] || grid/install.sh

@@ -22,6 +22,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from act.daemons.context import Context
 from act.db import ces, lanes, meta
+from act.db.engine import NOW
 from act.errors import CEFull, CEUnreachable, CredentialError, DatabaseBusy, StaleClaim, TemporaryError
 
 log = logging.getLogger(__name__)
@@ -290,16 +291,16 @@ class Runner:
                 self._trouble(lane, CEUnreachable(f"a pass took longer than {self._deadline_s:.0f} s and was given up"))
 
     def _report(self) -> None:
+        """A line for people; the last error stays until the next."""
         with self._lock:
-            n, error = self._count, self._count.error
-            n.error = None
-        numbers: dict[str, Any] = {"passes": n.passes, "moved": n.moved, "statements": self.daemon.db.statements}
-        numbers["calls"] = self.context.calls
+            numbers: dict[str, Any] = {"passes": self._count.passes, "moved": self._count.moved}
+            if self._count.error is not None:
+                numbers |= {"error": self._count.error, "error_at": NOW}
+                self._count.error = None
+        numbers["statements"] = self.daemon.db.statements
+        host, name = self.context.host, self.daemon.name
         try:
-            self.daemon.db.run(
-                "report",
-                lambda c: meta.report(c, self.context.host, self.daemon.name, os.getpid(), error=error, **numbers),
-            )
+            self.daemon.db.run("report", lambda c: meta.report(c, host, name, os.getpid(), **numbers))
         except TemporaryError as busy:
-            log.warning("%s: %s", self.daemon.name, busy)
+            log.warning("%s: %s", name, busy)
         self._reporting.due = time.monotonic() + REPORT_S

@@ -28,7 +28,6 @@ class Context:
         self.host = socket.gethostname()
         self.db = Database(config.database.connect_url(), pool=config.daemons.threads + 4)
         self.store = faults.port("store", Store(config.paths.store_dir), StorageUnavailable)
-        self.calls = 0
         self._ces: dict[Lane, tuple[int, ComputeElement]] = {}
         self._proxies: dict[int, tuple[int, Proxy]] = {}
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process

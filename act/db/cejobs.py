@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
 
 from act.db import moves, specs
-from act.db.engine import AnyRow, chunks, inserted_id, now
+from act.db.engine import AnyRow, chunks, now
 from act.db.moves import Ledger, Move
 from act.db.schema import candidates, cejobs, ces, events
 from act.db.schema import lanes as lane_rows
@@ -41,23 +41,12 @@ class NewAttempt:
 
 def add(connection: Connection, attempts: Sequence[NewAttempt], *, who: str) -> list[int]:
     """Insert attempts with their candidates; returns their ids in order."""
-    ids = []
-    for new in attempts:
-        jobspec_id = specs.add(connection, new.spec)
-        row = {
-            "app": new.app,
-            "appjob_id": new.appjob_id,
-            "attempt": new.attempt,
-            "flavour": new.flavour,
-            "share": new.share,
-            "priority": new.priority,
-            "proxy_id": new.proxy_id,
-            "jobspec_id": jobspec_id,
-            "state": CEJOB.initial,
-            "reruns": new.spec.reruns,
-        }
-        result = connection.execute(insert(cejobs).values(since=now(), created=now(), seen_version=1, **row))
-        ids.append(inserted_id(result))
+    if not attempts:
+        return []
+    jobspec_ids = specs.add(connection, [a.spec for a in attempts])
+    query = insert(cejobs).values(since=now(), created=now()).returning(cejobs.c.id, sort_by_parameter_order=True)
+    rows = [_new_row(a, jobspec_id) for a, jobspec_id in zip(attempts, jobspec_ids, strict=True)]
+    ids = list(connection.scalars(query, rows))
     places = [
         {"cejob_id": i, "cequeue_id": q, "open": True, "proxy_id": a.proxy_id, "share": a.share, "rank": -a.priority}
         for i, a in zip(ids, attempts, strict=True)
@@ -67,6 +56,22 @@ def add(connection: Connection, attempts: Sequence[NewAttempt], *, who: str) -> 
         connection.execute(insert(candidates), places)
     moves.note(connection, LEDGER.kind, [(i, CEJOB.initial, "") for i in ids], who=who)
     return ids
+
+
+def _new_row(new: NewAttempt, jobspec_id: int) -> dict[str, Any]:
+    return {
+        "app": new.app,
+        "appjob_id": new.appjob_id,
+        "attempt": new.attempt,
+        "flavour": new.flavour,
+        "share": new.share,
+        "priority": new.priority,
+        "proxy_id": new.proxy_id,
+        "jobspec_id": jobspec_id,
+        "state": CEJOB.initial,
+        "reruns": new.spec.reruns,
+        "seen_version": 1,
+    }
 
 
 def move(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
@@ -51,6 +51,11 @@ def queues(connection: Connection, ce_id: int) -> Sequence[AnyRow]:
     return connection.execute(
         select(cequeues).where(cequeues.c.ce_id == ce_id, cequeues.c.status == "online", full)
     ).all()
+
+
+def urls(connection: Connection, ids: Collection[int]) -> dict[int, str]:
+    """CE id -> URL."""
+    return {r.id: r.url for r in connection.execute(select(ces.c.id, ces.c.url).where(ces.c.id.in_(ids)))}
 
 
 def queue_names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:

@@ -79,7 +79,7 @@ def report(connection: Connection, host: str, name: str, pid: int, **numbers: An
     where = (daemons.c.host == host, daemons.c.name == name)
     values = {"pid": pid, "beat": now(), **numbers}
     if connection.execute(update(daemons).where(*where).values(**values)).rowcount == 0:
-        zero = {"passes": 0, "moved": 0, "statements": 0, "calls": 0}
+        zero = {"passes": 0, "moved": 0, "statements": 0}
         connection.execute(insert(daemons).values(**{"host": host, "name": name, "started": now(), **zero, **values}))
 
 

@@ -212,7 +212,6 @@ daemons = Table(
     Column("passes", BigInteger, nullable=False),
     Column("moved", BigInteger, nullable=False),
     Column("statements", BigInteger, nullable=False),
-    Column("calls", BigInteger, nullable=False),
     Column("error", Text),
     Column("error_at", Double),
 )

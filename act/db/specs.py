@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from act.db.engine import chunks, inserted_id
+from act.db.engine import chunks
 from act.db.schema import jobspecs
 from act.model import InputFile, JobSpec, OutputFile
 
@@ -37,9 +37,10 @@ def load(text: str) -> JobSpec:
     return JobSpec(**fields | pairs | lists | {"inputs": inputs, "outputs": outputs})
 
 
-def add(connection: Connection, spec: JobSpec) -> int:
-    """Write a specification; returns its id."""
-    return inserted_id(connection.execute(insert(jobspecs).values(spec=dump(spec))))
+def add(connection: Connection, specs: Sequence[JobSpec]) -> list[int]:
+    """Write specifications; returns their ids in order."""
+    query = insert(jobspecs).returning(jobspecs.c.id, sort_by_parameter_order=True)
+    return list(connection.scalars(query, [{"spec": dump(s)} for s in specs]))
 
 
 def get(connection: Connection, ids: Iterable[int]) -> dict[int, JobSpec]:

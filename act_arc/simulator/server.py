@@ -33,7 +33,8 @@ class ArcSimulator(SimServer):
     rest_version: "1.1" behaves as A-REX 7 (which serves 1.0 too), "1.0" as A-REX 6.17.
     run: "really" executes jobs as local processes, "pretend" only lets time pass (`Pretender`: run_s, stage_s).
     queue_s: wait before running; slots: jobs running at a time (None: all); info_lag_s: how far `info` and `status`
-    are behind; max_total: jobs, ended but uncleaned ones too, from which on all are refused; allowed_identities: None lets everybody in.
+    are behind; max_total: number of jobs, ended but uncleaned ones too, from which on all are refused;
+    allowed_identities: None lets everybody in.
     on_start, on_end: called in one thread of their own, in order, when a job starts and stops running.
     """
 

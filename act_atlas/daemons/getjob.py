@@ -36,7 +36,7 @@ class GetJob(AtlasDaemon):
     def __init__(self, context: Context, name: str, flavour: str = "") -> None:
         super().__init__(context, name, flavour)
         self._due: dict[str, float] = {}
-        self._delay: dict[str, float] = {}
+        self._empty: set[str] = set()  # queues that had nothing when last asked
         self._leftovers_due = 0.0
         self._stats: QueueStats = {}
         self._stats_due = 0.0
@@ -93,11 +93,13 @@ class GetJob(AtlasDaemon):
         return limit - waiting
 
     def _plan(self, queue: str, *, found: bool) -> None:
-        """When to ask next: soon where there was work, ever later where there was none."""
+        """When to ask again: soon where there was work. Queues without share what PanDA can be asked in a second."""
         panda = self.atlas.panda
-        delay = panda.getjob_min_s if found else min(panda.getjob_max_s, self._delay.get(queue, 0.0) * 2)
-        self._delay[queue] = max(delay, panda.getjob_min_s)
-        self._due[queue] = time.monotonic() + self._delay[queue]
+        self._empty.discard(queue)
+        if not found:
+            self._empty.add(queue)
+        delay = panda.getjob_min_s if found else len(self._empty) / panda.getjob_per_s
+        self._due[queue] = time.monotonic() + max(panda.getjob_min_s, min(panda.getjob_max_s, delay))
 
     def _refresh_stats(self, now: float) -> None:
         """PanDA's counts are a minute old: they only say which queues to ask first, and which to ask again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -18,7 +18,7 @@ from act_atlas import db
 from act_atlas.conversion import Conversion, convert
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.pandajob import PandaJob
-from act_atlas.queueinfo import QueueInfo
+from act_atlas.queueinfo import Endpoint, QueueInfo
 from act_atlas.states import Event
 
 log = logging.getLogger(__name__)
@@ -96,7 +96,8 @@ class PandaToCE(AtlasDaemon):
         """Only rows still under our claim get an attempt: it is locked before the attempt is made."""
         held = {i for i, r in db.get(connection, [r.id for r, _ in good], lock=True).items() if r.claimed_by == holder}
         good = [(row, made) for row, made in good if row.id in held]
-        attempts = [self._attempt(connection, row, made, proxy_id) for row, made in good]
+        places = _places(connection, {e for _, made in good for e in made.candidates})
+        attempts = [self._attempt(row, made, proxy_id, places) for row, made in good]
         ids = cejobs.add(connection, attempts, who=self.name)
         moves = [
             Move(row.id, "sent", Event.ATTEMPT, f"attempt {i}", {"cejob_id": i, "due": NOW})
@@ -104,8 +105,9 @@ class PandaToCE(AtlasDaemon):
         ]
         return len(db.move(connection, [*moves, *bad], who=self.name, holder=holder))
 
-    def _attempt(self, connection: Connection, row: AnyRow, made: Conversion, proxy_id: int) -> cejobs.NewAttempt:
-        places = tuple(ces.ensure(connection, e.flavour, e.url, e.queue) for e in made.candidates)
+    def _attempt(
+        self, row: AnyRow, made: Conversion, proxy_id: int, places: Mapping[Endpoint, int]
+    ) -> cejobs.NewAttempt:
         return cejobs.NewAttempt(
             app=db.SOURCE,
             appjob_id=row.id,
@@ -114,5 +116,10 @@ class PandaToCE(AtlasDaemon):
             priority=row.priority,
             proxy_id=proxy_id,
             spec=made.spec,
-            cequeue_ids=places,
+            cequeue_ids=tuple(places[e] for e in made.candidates),
         )
+
+
+def _places(connection: Connection, endpoints: Iterable[Endpoint]) -> dict[Endpoint, int]:
+    """CE queue ids of endpoints."""
+    return {e: ces.ensure(connection, e.flavour, e.url, e.queue) for e in endpoints}

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from act.daemons.base import Key
 from act.daemons.fetcher import stored_as
-from act.db import cejobs, meta, specs
+from act.db import cejobs, ces, meta, specs
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.errors import OutputMissing
@@ -56,53 +56,21 @@ class PandaStatus(AtlasDaemon):
             r for r in cejobs.unseen(connection, db.SOURCE, limit=BATCH, lock=True) if versions.get(r.id) == r.version
         ]
         jobs = db.get(connection, list({r.appjob_id for r in rows}), lock=True)
-        wishes: dict[str, list[int]] = {}
-        for row in rows:
-            job = jobs.get(row.appjob_id)
-            if job is not None and job.cejob_id == row.id:
-                self._follow_one(connection, job, row)
-            if wanted := _wish(row):
-                wishes.setdefault(wanted, []).append(row.id)
+        clock = meta.clock(connection)
+        places = ces.urls(connection, {r.ce_id for r in rows if r.ce_id is not None})
+        paths = [
+            _path(jobs[r.appjob_id], r, places.get(r.ce_id), clock)
+            for r in rows
+            if r.appjob_id in jobs and jobs[r.appjob_id].cejob_id == r.id
+        ]
+        for step in (0, 1):
+            moves = [path[step] for path in paths if len(path) > step]
+            db.move(connection, moves, who=self.name)
         cejobs.acknowledge(connection, {r.id: r.version for r in rows})
-        for event, ids in wishes.items():
+        for event in (CEEvent.FETCH, CEEvent.CLEAN):
+            ids = [r.id for r in rows if _wish(r) == event]
             cejobs.wish(connection, ids, event, who="application", why="the job ended")
         return len(rows)
-
-    def _follow_one(self, connection: Connection, job: AnyRow, row: AnyRow) -> None:
-        facts = {k: v for k, v in (("node", row.node), ("exit_code", row.exit_code)) if v is not None}
-        if row.state in FOLLOWS:
-            self._alive(connection, job, row, FOLLOWS[row.state], facts)
-        elif row.state == "done":
-            events = [Event.KILLED] if job.state == "tobekilled" else [Event.ENDED, Event.VALID]
-            self._steps(connection, job, events, "the CE says it ended well", facts)
-        elif _is_over(row):
-            code, diag = _verdict(job, row)
-            facts |= {"error_code": code, "error_diag": diag[:500]}
-            events = [Event.KILLED] if job.state == "tobekilled" else [Event.BROKEN, Event.CLEANED]
-            self._steps(connection, job, events, diag, facts)
-
-    def _alive(self, connection: Connection, job: AnyRow, row: AnyRow, event: Event, facts: dict[str, Any]) -> None:
-        step = PANDAJOB.step(job.state, event)
-        if step is None or step.target == job.state:
-            return
-        if event == Event.RUNNING:  # from here on the pilot speaks for itself
-            facts |= {"sendhb": False, "due": None, "start_time": row.since}
-        else:
-            facts |= {"sendhb": True, "due": NOW}
-        db.move(connection, [Move(job.id, job.state, event, f"the attempt is {row.state}", facts)], who=self.name)
-
-    def _steps(
-        self, connection: Connection, job: AnyRow, events: Sequence[Event], why: str, facts: Mapping[str, Any]
-    ) -> None:
-        """Several steps at once; from a state that has no such step the job is left alone."""
-        values: dict[str, Any] = {**facts, "due": NOW, "end_time": meta.clock(connection)}
-        state = job.state
-        for event in events:
-            step = PANDAJOB.step(state, event)
-            if step is None:
-                return
-            db.move(connection, [Move(job.id, state, event, why, values)], who=self.name)
-            state = step.target
 
     def _publish(self, ended: Sequence[AnyRow]) -> None:
         """Copy fetched files into the joblog; a second copy is the same as the first."""
@@ -122,6 +90,47 @@ class PandaStatus(AtlasDaemon):
                 shutil.copyfileobj(there, here)
         except OutputMissing:
             return  # the CE did not have it
+
+
+def _path(job: AnyRow, row: AnyRow, place: str | None, clock: float) -> list[Move]:
+    """The moves, one after the other, that an attempt's state means for its job; [] where nothing is new."""
+    told = {"computing_element": place, "node": row.node, "exit_code": row.exit_code}
+    facts = {k: v for k, v in told.items() if v is not None}
+    if row.state in FOLLOWS:
+        return _alive(job, row, FOLLOWS[row.state], facts)
+    facts |= {"due": NOW, "end_time": clock}
+    if row.state == "done":
+        events = [Event.KILLED] if job.state == "tobekilled" else [Event.ENDED, Event.VALID]
+        return _steps(job, events, "the CE says it ended well", facts)
+    if _is_over(row):
+        code, diag = _verdict(job, row)
+        facts |= {"error_code": code, "error_diag": diag[:500]}
+        events = [Event.KILLED] if job.state == "tobekilled" else [Event.BROKEN, Event.CLEANED]
+        return _steps(job, events, diag, facts)
+    return []
+
+
+def _alive(job: AnyRow, row: AnyRow, event: Event, facts: dict[str, Any]) -> list[Move]:
+    step = PANDAJOB.step(job.state, event)
+    if step is None or step.target == job.state:
+        return []
+    if event == Event.RUNNING:  # from here on the pilot speaks for itself
+        facts |= {"sendhb": False, "due": None, "start_time": row.since}
+    else:
+        facts |= {"sendhb": True, "due": NOW}
+    return [Move(job.id, job.state, event, f"the attempt is {row.state}", facts)]
+
+
+def _steps(job: AnyRow, events: Sequence[Event], why: str, facts: Mapping[str, Any]) -> list[Move]:
+    """Several steps; they end where a state has no such step."""
+    moves, state = [], job.state
+    for event in events:
+        step = PANDAJOB.step(state, event)
+        if step is None:
+            break
+        moves.append(Move(job.id, state, event, why, facts))
+        state = step.target
+    return moves
 
 
 def _is_over(row: AnyRow) -> bool:

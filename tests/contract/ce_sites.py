@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -24,18 +24,10 @@ from act.x509 import make_proxy, read_proxy
 from act_arc.ce import factory
 from act_arc.simulator import ArcSimulator
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "grid"))
-
-from control import Grid, GridError
+from tests.grid.control import Grid, GridError
+from tests.needs import unavailable
 
 ENDED = (Event.FINISHED, Event.FAILED, Event.KILLED, Event.STAGEFAILED)
-
-
-def unavailable(reason: str) -> NoReturn:
-    """What the test needs is not here: skipped at home, an error in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,7 +16,9 @@ from relay import Relay
 from act.errors import BadJobSpec, CERefused, CEUnreachable, CredentialError, JobError, JobGone, OutputMissing
 from act.interfaces import ComputeElement
 from act.model import CEStatus, Created, InputFile, JobSpec, OutputFile
+from act.simulation import TestCA
 from act.states import Event
+from act.x509 import make_proxy
 
 HOSTILE = (
     "plain", "two  words ", "", "it's", 'a"b', '""', "$HOME", "${HOME}", "$(id)", "`id`", "back\\slash", "\\n", "end\\",
@@ -229,9 +231,20 @@ def test_a_stranger_gets_a_credential_error_and_not_an_empty_list(site: Site) ->
 
 def test_a_proxy_that_is_none_is_a_credential_error(site: Site) -> None:
     for pem in (b"", b"no proxy", site.user.pem[:300]):
-        broken = type(site.user)(proxy_id=1, role="", identity="", pem=pem)
         with pytest.raises(CredentialError):
-            site.factory(site.address, broken)
+            site.factory(site.address, replace(site.user, pem=pem))
+
+
+def test_a_proxy_that_the_ce_does_not_trust_is_a_credential_error(site: Site, tmp_path: Path) -> None:
+    certificate, key = (path.read_bytes() for path in TestCA(tmp_path).user("alice"))
+    forged = replace(site.user, pem=make_proxy(certificate, key, 3600))
+    with site.ce(forged) as other, pytest.raises(CredentialError):
+        other.probe()
+
+
+def test_a_proxy_that_has_run_out_is_not_used(site: Site) -> None:
+    with pytest.raises(CredentialError):
+        site.factory(site.address, replace(site.user, expires=time.time() - 1))
 
 
 def test_a_ce_that_is_down_certainly_got_nothing(site: Site) -> None:

@@ -59,7 +59,6 @@ def upgrade() -> None:
         sa.Column("passes", sa.BigInteger(), nullable=False),
         sa.Column("moved", sa.BigInteger(), nullable=False),
         sa.Column("statements", sa.BigInteger(), nullable=False),
-        sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("error_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("host", "name", name=op.f("pk_daemons")),
