@@ -9,11 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from act.errors import ConfigError
+from act.states import DEADLINES
 from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
 
 CORE_FILE = "aCTConfigARC.xml"
@@ -172,8 +173,15 @@ class Limits(Section):
 class StateDeadline(Section):
     """How long a job may stay in a state, instead of the built-in limit."""
 
-    state: str = Field(min_length=1)
+    state: str
     seconds: Seconds
+
+    @field_validator("state")
+    @classmethod
+    def _known(cls, state: str) -> str:
+        if state not in DEADLINES:
+            raise ValueError(f"no state with a limit (known: {', '.join(DEADLINES)})")
+        return state
 
 
 class Deadlines(Section):

@@ -6,6 +6,8 @@ Only `act.db.moves` writes a state, and only along a `Step` of its machine. Diag
 
 from __future__ import annotations
 
+import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +64,18 @@ class Machine:
     def from_event(self, event: str) -> tuple[str, ...]:
         """The states in which ``event`` means something."""
         return tuple(s.source for s in self.steps if s.event == event)
+
+
+def diagram(machine: Machine) -> str:
+    """The machine as a Mermaid state diagram in Markdown, between the marks that ARCHITECTURE.md has around it."""
+    arrows: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for s in machine.steps:
+        arrows[s.source, s.target].append(s.event)
+    body = [f"    [*] --> {machine.initial}"]
+    body += [f"    {source} --> {target}: {', '.join(events)}" for (source, target), events in arrows.items()]
+    body += [f"    {state} --> [*]" for state in sorted(machine.final)]
+    head, tail = f"<!-- begin {machine.name} -->\n```mermaid\nstateDiagram-v2", f"```\n<!-- end {machine.name} -->\n"
+    return "\n".join([head, *body, tail])
 
 
 def steps(rows: Iterable[tuple[str, str, str, str]]) -> tuple[Step, ...]:
@@ -179,3 +193,6 @@ NEEDS_DELEGATION = ("submitting", "created", "submitted", "holding", "running", 
                     "cancelling", "finished", "failed", "tofetch")  # fmt: skip
 # States in which the attempt has ended and the next step is the application's.
 ENDED = ("done", "donefailed", "cancelled", "lost")
+
+if __name__ == "__main__":
+    sys.stdout.write(diagram(CEJOB))

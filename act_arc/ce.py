@@ -221,6 +221,8 @@ def _bulk(call: Callable[[list[str]], list[Result]], jobs: Sequence[str], at_mos
     results: dict[str, Result] = {}
     for part in parts:
         answers = ask(lambda part=part: call(part))  # type: ignore[misc]
+        if len(answers) != len(part):
+            raise CEBroken(f"the CE was asked about {len(part)} jobs and answered about {len(answers)}")
         results.update(zip(part, answers, strict=True))
     return results
 

@@ -36,7 +36,19 @@ class DeadlineSocket(ssl.SSLSocket):
     def send(self, data: Any, flags: int = 0) -> int:
         """As the base class; sendall() is made of these."""
         self._bound()
-        return super().send(data, flags)
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLError, ConnectionError):
+            self._read_last_words()
+            raise
+
+    def _read_last_words(self) -> None:
+        """Raise what the peer said before it closed, if that was that it does not want our certificate."""
+        try:
+            super().recv(1)
+        except OSError as e:
+            if refuses_us(e):
+                raise
 
     def _bound(self) -> None:
         left = self.deadline - time.monotonic()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 
-from act.states import DAY, Deadline, Machine, steps
+from act.states import DAY, Deadline, Machine, diagram, steps
 
 
 class Event(StrEnum):
@@ -76,3 +77,6 @@ WAITING = ("sent", "starting")
 ALIVE = ("sent", "starting", "running", "transferring")
 # The tower knows the end, PanDA may not.
 TO_REPORT = ("finished", "failed", "cancelled")
+
+if __name__ == "__main__":
+    sys.stdout.write(diagram(PANDAJOB))

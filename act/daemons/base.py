@@ -23,7 +23,15 @@ from typing import Any, ClassVar, NamedTuple
 from act.daemons.context import Context
 from act.db import ces, lanes, meta
 from act.db.engine import NOW
-from act.errors import CEFull, CEUnreachable, CredentialError, DatabaseBusy, StaleClaim, TemporaryError
+from act.errors import (
+    CEFull,
+    CEUnreachable,
+    CredentialError,
+    DatabaseBusy,
+    JobError,
+    StaleClaim,
+    TemporaryError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +129,7 @@ class Runner:
         self._listing = _Track()
         self._lanes: Sequence[Key] = ()
         self._reporting = _Track()
+        self._to_probe: set[Lane] = set()
 
     def once(self) -> int:
         """One pass over all lanes, one after the other; returns how many jobs moved. Raises what the work raises,
@@ -128,7 +137,7 @@ class Runner:
         moved = 0
         for lane in self._allowed(self.daemon.lanes()):
             try:
-                moved += self.daemon.work(lane)
+                moved += self._work(lane)
             except (CEUnreachable, CEFull, CredentialError, StaleClaim) as error:
                 self._trouble(lane, error)
             else:
@@ -216,6 +225,7 @@ class Runner:
                 allowed.append(lane)
             elif shut.get(lane.ce_id) and tuple(lane) not in paused and self._may_probe(lane, config.open_s):
                 shut[lane.ce_id] = False
+                self._to_probe.add(lane)
                 allowed.append(lane)
         return allowed
 
@@ -225,9 +235,9 @@ class Runner:
 
     def _pass(self, lane: Key, track: _Track) -> None:
         try:
-            moved = self.daemon.work(lane)
+            moved = self._work(lane)
             self._good(lane)
-        except (TemporaryError, CredentialError, StaleClaim) as error:
+        except (TemporaryError, CredentialError, JobError, StaleClaim) as error:
             self._trouble(lane, error)
             track.backoff_s = min(MAX_BACKOFF_S, max(self.daemon.idle_s, track.backoff_s * 2))
             track.due = time.monotonic() + track.backoff_s * random.uniform(0.7, 1.3)
@@ -238,8 +248,17 @@ class Runner:
         track.backoff_s = 0.0
         track.due = time.monotonic() + (0.0 if moved else self.daemon.idle_s * random.uniform(0.8, 1.2))
 
+    def _work(self, lane: Key) -> int:
+        """One pass; after a half-open breaker the CE must first show that it answers."""
+        if isinstance(lane, Lane) and lane in self._to_probe:
+            self._to_probe.discard(lane)
+            self.context.note_trouble(lane.ce_id)
+            self.context.ce(lane).probe()
+        return self.daemon.work(lane)
+
     def _good(self, lane: Key) -> None:
-        if isinstance(lane, Lane) and self.context.must_tell_well(lane.ce_id):
+        """A pass that really spoke with the CE closes its breaker."""
+        if isinstance(lane, Lane) and self.context.was_used(lane) and self.context.must_tell_well(lane.ce_id):
             self.daemon.db.run("ce-good", lambda c: ces.good(c, lane.ce_id, self.context.host))
 
     def _trouble(self, lane: Key, error: Exception) -> None:

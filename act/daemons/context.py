@@ -31,6 +31,7 @@ class Context:
         self._ces: dict[Lane, tuple[int, ComputeElement]] = {}
         self._proxies: dict[int, tuple[int, Proxy]] = {}
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process
+        self._used: set[Lane] = set()
         self._lock = threading.Lock()
         self._settings = {ce.url.rstrip("/"): ce for ce in config.ces.ce}
 
@@ -39,6 +40,7 @@ class Context:
 
         Raises CredentialError if the proxy cannot be read or has run out.
         """
+        self._used.add(lane)
         row = self.db.read("ce", lambda c: (ces.get(c, lane.ce_id), credentials.get(c, lane.proxy_id)))
         address, credential = self.address(row[0]), row[1]
         with self._lock:
@@ -97,6 +99,12 @@ class Context:
             transfer_s=t.transfer_s,
             options=options,
         )
+
+    def was_used(self, lane: Lane) -> bool:
+        """Whether `ce` was called for the lane since the last time this was asked."""
+        used = lane in self._used
+        self._used.discard(lane)
+        return used
 
     def must_tell_well(self, ce_id: int) -> bool:
         """True once after trouble (or the start): the breaker has to hear that the CE answers."""

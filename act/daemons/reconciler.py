@@ -215,7 +215,11 @@ class Reconciler(Daemon):
         unused = self.db.run("unused", lambda c: credentials.start_removal(c, *lane, idle_s))
         if unused is None:
             return 0
-        self.context.ce(lane).undelegate(unused.remote_id)
+        try:
+            self.context.ce(lane).undelegate(unused.remote_id)
+        except CERefused as error:
+            log.info("the delegation at CE %d stays for now: %s", lane.ce_id, error)
+            return 0  # jobs that are being cleaned still hold it
         self.db.run("forget", lambda c: credentials.forget(c, unused.id))
         return 1
 

@@ -181,13 +181,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         try:
-            self.connection.settimeout(HANDSHAKE_S)
-            self.connection.do_handshake()
-            self.connection.settimeout(None)
+            self._shake_hands()
             self.identity = identity(self.connection.getpeercert())
             super().handle()
         except (OSError, ValueError) as e:  # the client went away, spoke no TLS, or the server stops
             log.debug("connection ended: %s", e)
+
+    def _shake_hands(self) -> None:
+        """TLS, with a client that may not be trusted: it must be able to read so."""
+        self.connection.settimeout(HANDSHAKE_S)
+        try:
+            self.connection.do_handshake()
+        except ssl.SSLError:
+            # what the client sends meanwhile is taken in, as closing over it would reset the connection and with it
+            # drop the alert; past the TLS object, which is of no use any more
+            socket.socket.shutdown(self.connection, socket.SHUT_WR)
+            while socket.socket.recv(self.connection, CHUNK):
+                pass
+            raise
+        self.connection.settimeout(None)
 
     def handle_one_request(self) -> None:
         self.raw_requestline = self.rfile.readline(65537)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,8 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-import pytest
-
 from act.interfaces import CEFactory, ComputeElement
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.simulation import TestCA
@@ -23,7 +19,6 @@ from act.states import Event
 from act.x509 import make_proxy, read_proxy
 from act_arc.ce import factory
 from act_arc.simulator import ArcSimulator
-
 from tests.grid.control import Grid, GridError
 from tests.needs import unavailable
 

@@ -75,6 +75,16 @@ def test_behind_a_proxy_stands_the_user(ca: TestCA, echo: Echo, tmp_path: Path) 
     connected.close()
 
 
+def test_a_client_that_is_not_trusted_is_told_so(echo: Echo, ca: TestCA, tmp_path: Path) -> None:
+    context = ssl.create_default_context(capath=str(ca.ca_dir))
+    context.load_cert_chain(*TestCA(tmp_path).user("alice"))
+    for _ in range(20):
+        connected = http.client.HTTPSConnection("localhost", echo.port, context=context, timeout=10)
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            call(connected, "GET", "/")
+        connected.close()
+
+
 def test_without_a_certificate_there_is_no_identity(connection: http.client.HTTPSConnection) -> None:
     assert json.loads(call(connection, "GET", "/?a=1&a=2")[1]) == {"id": None, "size": 0, "query": {"a": ["1", "2"]}}
 

@@ -1,0 +1,1 @@
+"""The demonstration: the whole main job on one machine, from a local PanDA through real daemons to two CEs and back."""

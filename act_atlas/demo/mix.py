@@ -1,0 +1,53 @@
+"""The jobs of the demonstration, of mixed shapes, and how each should end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from typing import Any
+
+BOTH, SINGLE, NOWHERE = "DEMO_BOTH", "DEMO_SINGLE", "DEMO_NOWHERE"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One sort of job. order: as of the simulated PanDA.
+
+    panda, tower: the states in which PanDA and the tower must see the job end. runs: how often its pilot must start.
+    killed: PanDA is asked for its end while it runs.
+    """
+
+    what: str
+    queue: str
+    panda: str
+    tower: str
+    order: Mapping[str, Any] = field(default_factory=dict)
+    runs: int = 1
+    killed: bool = False
+
+
+_PLAIN = (
+    Kind("production, 1 core", BOTH, "finished", "done", {"seconds": 2}),
+    Kind("production, urgent", BOTH, "finished", "done", {"seconds": 3, "priority": 5000}),
+    Kind("production, 2 cores", BOTH, "finished", "done", {"seconds": 2, "fields": {"coreCount": 2}}),
+    Kind("user's analysis", BOTH, "finished", "done", {"seconds": 1, "label": "user"}),
+    Kind("much memory", BOTH, "finished", "done", {"seconds": 2, "fields": {"minRamCount": 4000}}),
+    Kind("one CE only", SINGLE, "finished", "done", {"seconds": 3}),
+    Kind("test job", SINGLE, "finished", "done", {"seconds": 1, "label": "prod_test"}),
+)
+_SPECIAL = (
+    Kind("payload fails", BOTH, "failed", "donefailed", {"kind": "fail", "exit_code": 65, "seconds": 1}),
+    Kind("payload fails", SINGLE, "failed", "donefailed", {"kind": "fail", "exit_code": 3, "seconds": 2}),
+    Kind("pilot dies", BOTH, "failed", "donefailed", {"kind": "die", "exit_code": 1, "seconds": 1}),
+    Kind("pilot says nothing", SINGLE, "failed", "done", {"kind": "vanish", "seconds": 1}),
+    Kind("killed by PanDA", BOTH, "cancelled", "donefailed", {"seconds": 300, "priority": 9000}, killed=True),
+    Kind("no CE takes it", NOWHERE, "failed", "donefailed", runs=0),
+)
+FEWEST = len(_SPECIAL) + 1
+
+
+def mix(jobs: int) -> Iterator[Kind]:
+    """``jobs`` of them: each special kind once, the rest are plain. At least FEWEST."""
+    yield from islice(cycle(_PLAIN), jobs - len(_SPECIAL))
+    yield from _SPECIAL
