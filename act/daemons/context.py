@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from act import faults, keys
+from act.config import CE as CESettings
 from act.config import CoreConfig
 from act.db import ces, credentials
 from act.db.engine import Database
@@ -33,6 +33,7 @@ class Context:
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process
         self._used: set[Lane] = set()
         self._lock = threading.Lock()
+        self._urls: dict[int, str] = {}
         self._settings = {ce.url.rstrip("/"): ce for ce in config.ces.ce}
 
     def ce(self, lane: Lane) -> ComputeElement:
@@ -75,7 +76,16 @@ class Context:
         row = self.db.read("proxy", lambda c: credentials.by_role(c).get(role))
         if row is None:
             raise CredentialError(f"there is no proxy for role '{role}' yet: configure it in proxies/proxy")
+        known = self._proxies.get(row.id)
+        if known is not None and known[0] == row.generation:
+            return known[1]
         return self.proxy(self.db.read("proxy", lambda c: credentials.get(c, row.id)))
+
+    def settings(self, ce_id: int) -> CESettings:
+        """What the operator's configuration says of a CE."""
+        if ce_id not in self._urls:
+            self._urls |= self.db.read("urls", lambda c: ces.urls(c, [ce_id]))
+        return self._settings.get(self._urls[ce_id].rstrip("/"), CESettings(url=self._urls[ce_id]))
 
     def factory(self, flavour: str) -> CEFactory:
         """The plugin of a CE type."""
@@ -85,8 +95,8 @@ class Context:
     def address(self, row: Any) -> CEAddress:
         """A row of ``ces`` with the time limits and options from the configuration."""
         t = self.config.timeouts
-        own = self._settings.get(row.url.rstrip("/"))
-        options: Mapping[str, str] = {o.name: o.value for o in own.option} if own else {}
+        self._urls[row.id] = row.url
+        options = {o.name: o.value for o in self.settings(row.id).option}
         return CEAddress(
             ce_id=row.id,
             flavour=row.flavour,

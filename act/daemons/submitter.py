@@ -36,6 +36,8 @@ class Submitter(Daemon):
 
     def work(self, lane: Key) -> int:
         assert isinstance(lane, Lane)
+        if self.context.settings(lane.ce_id).status == "offline":
+            return 0
         ce = self.context.ce(lane)
         lease = self.claim()
         rows = self._claim(lane, ce, lease)
@@ -60,7 +62,11 @@ class Submitter(Daemon):
     def _claim(self, lane: Lane, ce: ComputeElement, lease: Lease) -> Sequence[AnyRow]:
         self._ensure_delegation(lane, ce)
         config = self.context.config
-        limits = Limits(config.limits.max_waiting, config.limits.max_jobs)
+        own = self.context.settings(lane.ce_id)
+        limits = Limits(
+            config.limits.max_waiting if own.max_waiting is None else own.max_waiting,
+            config.limits.max_jobs if own.max_jobs is None else own.max_jobs,
+        )
 
         def take(connection: Connection) -> Sequence[AnyRow]:
             delegation = credentials.live_delegation(connection, *lane)

@@ -1,0 +1,124 @@
+"""What PanDA, the tower and the CEs say of the jobs at one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from act.config import load_core
+from act.daemons.base import Lane
+from act.daemons.context import Context
+from act.db import cejobs, credentials, lanes, meta
+from act.db.engine import AnyRow
+from act.errors import JobError
+from act_atlas import db
+from act_atlas.states import PANDAJOB
+from act_atlas.trial import World
+
+FINAL = frozenset({"finished", "failed", "cancelled", "closed"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job. panda: its story there. row, attempts, events: the tower's, None and empty before it has the job."""
+
+    panda: Mapping[str, Any]
+    row: AnyRow | None
+    attempts: Sequence[AnyRow]
+    events: Sequence[AnyRow]
+
+    @property
+    def settled(self) -> bool:
+        """Everybody knows the end, and nothing is left to do."""
+        return (
+            self.panda["status"] in FINAL
+            and self.row is not None
+            and self.row.state in PANDAJOB.final
+            and all(a.state == "archived" for a in self.attempts)
+        )
+
+    @property
+    def panda_states(self) -> list[str]:
+        """PanDA's states of it, in order."""
+        return [status for _, status, _ in self.panda["history"]]
+
+    def tower_states(self, kind: str) -> list[str]:
+        """The tower's states of it (kind pandajob) or of its attempts (kind cejob), in order."""
+        states: list[str] = []
+        for event in self.events:
+            if event.kind == kind and states[-1:] != [event.target]:
+                states.append(event.target)
+        return states
+
+
+@dataclass(frozen=True)
+class Picture:
+    """All jobs by PanDA id; attempts: (CE, state) -> number; delegations: those the tower has at CEs."""
+
+    jobs: Mapping[int, Job]
+    attempts: Mapping[tuple[str, str], int]
+    delegations: int
+
+    @property
+    def settled(self) -> bool:
+        return self.delegations == 0 and all(j.settled for j in self.jobs.values())
+
+    def events(self) -> list[tuple[int, AnyRow]]:
+        """(PanDA id, event) of all jobs, in order."""
+        found = [(i, e) for i, job in self.jobs.items() for e in job.events]
+        return sorted(found, key=lambda pair: pair[1].id)
+
+    def panda_counts(self) -> Counter[str]:
+        """PanDA's state -> number of jobs."""
+        return Counter(j.panda["status"] for j in self.jobs.values())
+
+    def tower_counts(self) -> Counter[str]:
+        """The tower's state -> number of jobs it has."""
+        return Counter(j.row.state for j in self.jobs.values() if j.row is not None)
+
+
+class Observer:
+    """Looks at a world with a tower that is set up. Close it at the end."""
+
+    def __init__(self, world: World, core_file: Path) -> None:
+        self._world = world
+        self._context = Context(load_core(core_file))
+
+    def look(self, pandaids: Iterable[int]) -> Picture:
+        """The picture now."""
+        stories = self._world.stories()
+        wanted = {i: stories[i] for i in pandaids}
+        return self._context.db.read("picture", lambda c: _read(c, wanted))
+
+    def left_at_ces(self) -> list[str]:
+        """Jobs of this tower that CEs still list; raises CEUnreachable."""
+        database = self._context.db
+        found = database.read("lanes", lambda c: [Lane(r.ce_id, r.proxy_id) for r in lanes.all_of(c)])
+        mark = f"act.{database.read('identity', meta.identity)}."
+        left = []
+        for lane in found:
+            ce = self._context.ce(lane)
+            seen = ce.inspect(sorted(ce.list_ids()))
+            left += [f"{i} ({s.name})" for i, s in seen.items() if not isinstance(s, JobError) and mark in s.name]
+        return left
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._context.close()
+
+
+def _read(connection: Connection, stories: Mapping[int, Mapping[str, Any]]) -> Picture:
+    jobs = {}
+    for pandaid, story in stories.items():
+        row = db.find(connection, pandaid)
+        attempts = cejobs.of_application(connection, db.SOURCE, row.id) if row else []
+        events = list(cejobs.history(connection, db.LEDGER.kind, [row.id])) if row else []
+        events += cejobs.history(connection, cejobs.LEDGER.kind, [a.id for a in attempts])
+        jobs[pandaid] = Job(story, row, attempts, sorted(events, key=lambda e: e.id))
+    counts = {(url, state): n for url, state, n in cejobs.counts(connection)}
+    return Picture(jobs, counts, len(credentials.all_of(connection)))
