@@ -71,6 +71,7 @@ pandajobs = Table(
     Index(None, "state", "queue"),
     Index(None, "state", "since"),
     Index(None, "state", "id"),
+    Index(None, "claimed_by"),
     sqlite_autoincrement=True,
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",

@@ -50,8 +50,9 @@ class Atlas:
     def commands(self) -> Iterable[Any]:
         """click commands for actctl."""
         from act_atlas import cli, ctl  # only actctl needs them
+        from act_atlas.demo import commands
 
-        return [cli.convert, ctl.jobs]
+        return [cli.convert, ctl.jobs, commands.demo, commands.simulate]
 
 
 application = Atlas()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from act.daemons.base import Daemon, Key, Lane, Lease
+from act.daemons.base import Daemon, Key, Lane
+from act.daemons.lease import Lease
 from act.db import cejobs, specs
 from act.db.engine import AnyRow
 from act.db.moves import Move

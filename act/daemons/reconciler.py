@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from act.daemons.base import Daemon, Key, Lane, Lease
+from act.daemons.base import Daemon, Key, Lane
 from act.daemons.context import Context
+from act.daemons.lease import Lease
 from act.daemons.submitter import arm_all
 from act.db import cejobs, claims, credentials, lanes, meta, specs
 from act.db.engine import AnyRow, chunks

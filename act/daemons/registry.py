@@ -9,8 +9,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from act.config import CoreConfig
-from act.daemons.base import Daemon, Runner
+from act.daemons.base import Daemon
 from act.daemons.context import Context
+from act.daemons.runner import Runner
 from act.errors import ConfigError
 from act.interfaces import plugins
 

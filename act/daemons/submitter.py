@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from act.daemons.base import Daemon, Key, Lane, Lease
+from act.daemons.base import Daemon, Key, Lane
+from act.daemons.lease import Lease
 from act.db import cejobs, ces, claims, credentials, lanes, meta, specs
 from act.db.claims import Limits
 from act.db.engine import AnyRow

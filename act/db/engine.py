@@ -170,7 +170,7 @@ def _engine(url: URL, pool: int) -> Engine:
 def _sqlite_connect(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # BEGIN is sent by us, see _sqlite_begin
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

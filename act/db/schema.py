@@ -169,6 +169,7 @@ cejobs = _table(
     Index(None, "cequeue_id", "state"),
     Index(None, "state", "since"),
     Index(None, "state", "claimed_until"),
+    Index(None, "claimed_by"),
     Index(None, "app", "appjob_id"),
     Index(None, "ce_id", "ce_job_id"),
     Index(None, "delegation_id", "state"),

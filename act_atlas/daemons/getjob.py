@@ -80,8 +80,8 @@ class GetJob(AtlasDaemon):
         return self._take(lane, stored, answer)
 
     def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
-        """How many jobs the queue may get now."""
-        if queue.status not in ASKED or not queue.push:
+        """How many jobs the queue may get now. Queues whose CEs move the data (NorduGrid mode) get none yet."""
+        if queue.status not in ASKED or not queue.push or not queue.truepilot:
             return 0
         waiting, running = loads.get(queue.name, (0, 0))
         panda = self.atlas.panda

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from act.config import load_core
 from act.daemons.base import Lane
 from act.daemons.context import Context
-from act.db import cejobs, credentials, lanes, meta
+from act.db import cejobs, ces, credentials, lanes, meta
 from act.db.engine import AnyRow
 from act.errors import JobError
 from act_atlas import db
@@ -58,14 +58,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Picture:
-    """All jobs by PanDA id; attempts: (CE, state) -> number; delegations: those the tower has at CEs."""
+    """All jobs by PanDA id; ces: id -> URL of those the tower knows; delegations: how many it has there."""
 
     jobs: Mapping[int, Job]
-    attempts: Mapping[tuple[str, str], int]
+    ces: Mapping[int, str]
     delegations: int
 
     @property
     def settled(self) -> bool:
+        """Nothing will happen any more."""
         return self.delegations == 0 and all(j.settled for j in self.jobs.values())
 
     def events(self) -> list[tuple[int, AnyRow]]:
@@ -80,6 +81,10 @@ class Picture:
     def tower_counts(self) -> Counter[str]:
         """The tower's state -> number of jobs it has."""
         return Counter(j.row.state for j in self.jobs.values() if j.row is not None)
+
+    def ce_counts(self, ce_id: int) -> Counter[str]:
+        """State -> number of attempts that are, or last were, at the CE."""
+        return Counter(a.state for j in self.jobs.values() for a in j.attempts if a.ce_id == ce_id)
 
 
 class Observer:
@@ -120,5 +125,5 @@ def _read(connection: Connection, stories: Mapping[int, Mapping[str, Any]]) -> P
         events = list(cejobs.history(connection, db.LEDGER.kind, [row.id])) if row else []
         events += cejobs.history(connection, cejobs.LEDGER.kind, [a.id for a in attempts])
         jobs[pandaid] = Job(story, row, attempts, sorted(events, key=lambda e: e.id))
-    counts = {(url, state): n for url, state, n in cejobs.counts(connection)}
-    return Picture(jobs, counts, len(credentials.all_of(connection)))
+    known = {ce.id: ce.url for ce in ces.all_of(connection)}
+    return Picture(jobs, known, len(credentials.all_of(connection)))

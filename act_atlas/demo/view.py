@@ -18,8 +18,9 @@ from rich.text import Text
 from act.db import cejobs
 from act.states import CEJOB
 from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.db import LEDGER
 from act_atlas.demo.mix import Kind
-from act_atlas.demo.picture import FINAL, Job, Picture
+from act_atlas.demo.picture import Job, Picture
 from act_atlas.states import PANDAJOB
 
 LINE_EVERY_S = 3.0
@@ -98,10 +99,8 @@ def _places(picture: Picture) -> Iterable[tuple[str, Counts]]:
     """(who, its counts in the order of states): PanDA, the tower, each CE."""
     yield "PanDA", _ordered(picture.panda_counts(), PANDA_STATES)
     yield "tower", _ordered(picture.tower_counts(), PANDAJOB.states)
-    urls = {url for url, _ in picture.attempts}
-    for url in sorted(urls - {""}):
-        counts = Counter({s: n for (u, s), n in picture.attempts.items() if u == url})
-        yield f"CE {urlsplit(url).netloc}", _ordered(counts, CEJOB.states)
+    for ce_id, url in picture.ces.items():
+        yield f"CE {urlsplit(url).netloc}", _ordered(picture.ce_counts(ce_id), CEJOB.states)
 
 
 def _ordered(counts: Counter[str], states: Sequence[str]) -> Counts:
@@ -133,26 +132,25 @@ def _latest(picture: Picture) -> Table:
 
 
 def summary(out: Console, picture: Picture, kinds: Mapping[int, Kind], joblog: Path) -> None:
-    """Every job: what it was, its states at PanDA and in the tower, exit code, CE, log."""
-    table = Table(title="Every job", title_justify="left", box=None, header_style="bold", pad_edge=False,
-                  padding=(0, 2, 0, 0))  # fmt: skip
-    for column in ("PanDA job", "what", "PanDA's states", "the tower's states, and the attempt's", "exit", "CE", "log"):
-        table.add_column(column, overflow="fold", justify="right" if column == "exit" else "left")
+    """Every job: what it was, its CE and log, exit code, and its states at PanDA, in the tower and at the CE."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("PanDA job", no_wrap=True)
+    table.add_column("what, CE, log", no_wrap=True)
+    table.add_column("exit", justify="right")
+    table.add_column("states, in order")
     for pandaid, job in picture.jobs.items():
-        states = Text.assemble(_path(job.tower_states("pandajob")), "\n", _path(job.tower_states("cejob"), "dim"))
-        ce = _ce_of(job, picture)
-        table.add_row(
-            str(pandaid), kinds[pandaid].what, _path(job.panda_states), states, _exit(job), ce, _log(job, joblog)
-        )
+        facts = Text.assemble(kinds[pandaid].what, (f"\n{_ce_of(job, picture)}\n{_log(job, joblog)}", "dim"))
+        paths = Table.grid(padding=(0, 1))
+        paths.add_row(Text("PanDA", style="dim"), _path(job.panda_states))
+        paths.add_row(Text("tower", style="dim"), _path(job.tower_states(LEDGER.kind)))
+        paths.add_row(Text("CE", style="dim"), _path(job.tower_states(cejobs.LEDGER.kind)))
+        table.add_row(str(pandaid), facts, _exit(job), paths)
     out.print(table)
     out.print(f"\nLogs are below {joblog}", soft_wrap=True, markup=False)
 
 
-def _path(states: Sequence[str], style: str = "") -> Text:
-    text = Text(" ".join(states[:-1]), style=style)
-    if states:
-        text.append(f" {states[-1]}", style=style or _STYLE.get(states[-1], ""))
-    return text
+def _path(states: Sequence[str]) -> Text:
+    return Text(" ").join(Text(state, style=_STYLE.get(state, "")) for state in states)
 
 
 def _exit(job: Job) -> str:
@@ -161,8 +159,8 @@ def _exit(job: Job) -> str:
 
 
 def _ce_of(job: Job, picture: Picture) -> str:
-    ids = [a.ce_job_id for a in job.attempts if a.ce_job_id]
-    return ids[-1][:12] if ids else "-"
+    urls = [picture.ces[a.ce_id] for a in job.attempts if a.ce_job_id]
+    return urlsplit(urls[-1]).netloc if urls else "-"
 
 
 def _log(job: Job, joblog: Path) -> str:
@@ -171,8 +169,3 @@ def _log(job: Job, joblog: Path) -> str:
         return "-"
     names = [joblog_name(job.row, ending) for ending in ("out", "jdl")]
     return next((name for name in names if (joblog / name).exists()), "-")
-
-
-def is_over(status: str) -> bool:
-    """Whether PanDA has ended a job in this state."""
-    return status in FINAL

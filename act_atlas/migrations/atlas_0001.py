@@ -56,6 +56,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         sqlite_autoincrement=True,
     )
+    op.create_index(op.f("ix_pandajobs_claimed_by"), "pandajobs", ["claimed_by"], unique=False)
     op.create_index(op.f("ix_pandajobs_due"), "pandajobs", ["due"], unique=False)
     op.create_index(op.f("ix_pandajobs_state_id"), "pandajobs", ["state", "id"], unique=False)
     op.create_index(op.f("ix_pandajobs_state_queue"), "pandajobs", ["state", "queue"], unique=False)
@@ -67,5 +68,6 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_pandajobs_state_queue"), table_name="pandajobs")
     op.drop_index(op.f("ix_pandajobs_state_id"), table_name="pandajobs")
     op.drop_index(op.f("ix_pandajobs_due"), table_name="pandajobs")
+    op.drop_index(op.f("ix_pandajobs_claimed_by"), table_name="pandajobs")
     op.drop_table("pandajobs")
     op.drop_table("pandajob_states")

@@ -222,6 +222,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_cejobs_app_unseen_id"), "cejobs", ["app", "unseen", "id"], unique=False)
     op.create_index(op.f("ix_cejobs_ce_id_ce_job_id"), "cejobs", ["ce_id", "ce_job_id"], unique=False)
     op.create_index(op.f("ix_cejobs_cequeue_id_state"), "cejobs", ["cequeue_id", "state"], unique=False)
+    op.create_index(op.f("ix_cejobs_claimed_by"), "cejobs", ["claimed_by"], unique=False)
     op.create_index(op.f("ix_cejobs_delegation_id_state"), "cejobs", ["delegation_id", "state"], unique=False)
     op.create_index(
         op.f("ix_cejobs_state_ce_id_proxy_id_id"), "cejobs", ["state", "ce_id", "proxy_id", "id"], unique=False
@@ -260,6 +261,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_cejobs_state_claimed_until"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_state_ce_id_proxy_id_id"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_delegation_id_state"), table_name="cejobs")
+    op.drop_index(op.f("ix_cejobs_claimed_by"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_cequeue_id_state"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_ce_id_ce_job_id"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_app_unseen_id"), table_name="cejobs")

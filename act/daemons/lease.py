@@ -1,0 +1,43 @@
+"""The holder's side of a claim."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+
+from act.errors import StaleClaim
+
+
+class Lease:
+    """The holder's side of a claim: good until ``lease_s`` minus a margin have passed on the monotonic clock."""
+
+    def __init__(self, name: str, lease_s: float, margin_s: float) -> None:
+        self.holder = f"{holders_of(name)}{os.getpid()}:{secrets.token_hex(4)}"
+        self.lease_s = lease_s
+        self._end = time.monotonic() + lease_s - min(margin_s, lease_s / 4)
+
+    def check(self) -> None:
+        """Before every effect: StaleClaim if the lease may have ended."""
+        if time.monotonic() >= self._end:
+            raise StaleClaim("the lease ended before the work did; somebody else may hold the rows now")
+
+
+def holders_of(name: str) -> str:
+    """What the holders of all claims by this daemon on this host begin with."""
+    return f"{name}@{socket.gethostname()}:"
+
+
+def is_dead(holder: str) -> bool:
+    """Whether the process that made the claim, on this host, is gone."""
+    pid = int(holder.split(":")[1])
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,112 @@
+"""The tower's daemons as processes: those under test alone in theirs, all others together in one.
+
+They are forked from a small server without threads that has loaded everything already, so that a kill -9 hits one
+daemon and nothing else, and a process costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from act import log
+from act.config import load_core
+from act.daemons import registry
+from act.daemons.runner import Runner
+from act.errors import CredentialError, StaleClaim, TemporaryError
+
+DAEMONS = ("cric", "proxy", "getjob", "panda2arc", "submitter-arc", "reconciler-arc", "status-arc", "canceller-arc",
+           "fetcher-arc", "cleaner-arc", "pandastatus", "heartbeat", "archiver")  # fmt: skip
+PAUSE_S = 0.03  # after a round in which nothing moved
+PR_SET_PDEATHSIG = 1
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(
+    ["act.daemons.registry", *(e.target.partition(":")[0] for e in registry.all_daemons().values()), "act_arc.ce",
+     "alembic.command", "sqlalchemy.dialects.sqlite", "MySQLdb"]
+)  # fmt: skip
+
+
+class Processes:
+    """The daemons of one tower. environment: where their configuration is; what they say goes to ``directory``.
+
+    alone: names of the daemons that are processes of their own and are passed ``faults``, further environment.
+    """
+
+    def __init__(
+        self, directory: Path, environment: Mapping[str, str], alone: Sequence[str], faults: Mapping[str, str]
+    ) -> None:
+        kinds = {name.partition(".")[0] for name in alone}
+        rest = [name for name in DAEMONS if name not in kinds]
+        self.deaths = 0
+        self._directory = directory
+        self._started = {name: ((name,), {**environment, **faults}) for name in alone}
+        if rest:
+            self._started["rest"] = (tuple(rest), dict(environment))
+        self._processes: dict[str, BaseProcess] = {}
+
+    def start(self) -> None:
+        """Start all."""
+        for name in self._started:
+            self._start(name)
+
+    def tend(self) -> None:
+        """Start again what has died, as the master would."""
+        for name, process in list(self._processes.items()):
+            if process.exitcode is not None:
+                if process.exitcode != -signal.SIGKILL:
+                    raise AssertionError(f"{name} ended with exit code {process.exitcode}:\n{self.said(name)}")
+                self.deaths += 1
+                self._start(name)
+
+    def stop(self) -> None:
+        """Kill all: whoever needs a clean end is wrong here."""
+        for process in self._processes.values():
+            process.kill()
+        for process in self._processes.values():
+            process.join()
+            process.close()
+
+    def said(self, name: str) -> str:
+        """The end of a process's log."""
+        lines = self._log(name).read_text(errors="replace").splitlines()
+        return "\n".join(lines[-40:])
+
+    def _log(self, name: str) -> Path:
+        return self._directory / f"{name}.log"
+
+    def _start(self, name: str) -> None:
+        names, environment = self._started[name]
+        process = _server.Process(target=_main, args=(names, environment, str(self._log(name))), daemon=True)
+        process.start()
+        self._processes[name] = process
+
+
+def _main(names: Sequence[str], environment: Mapping[str, str], log_file: str) -> None:
+    """The main program of a process."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.environ.update(environment)
+    sys.stderr = Path(log_file).open("a", buffering=1)  # noqa: SIM115 - for the rest of this process's life
+    log.setup(names[0] if len(names) == 1 else "rest")
+    config = load_core()
+    if len(names) == 1:
+        registry.target(config)(names[0], lambda: None, lambda: False)
+    runners = [registry.build(name, config) for name in names]
+    while True:
+        if not sum(_pass(runner) for runner in runners):
+            time.sleep(PAUSE_S)
+
+
+def _pass(runner: Runner) -> int:
+    try:
+        return runner.once()
+    except (TemporaryError, CredentialError, StaleClaim) as error:
+        sys.stderr.write(f"{runner.daemon.name}: {error!r}\n")
+        return 0

@@ -1,0 +1,199 @@
+"""One run of a tower: simulated PanDA, two simulated CEs, a handful of jobs, and all limits below a few seconds."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import func, select
+
+from act import keys
+from act.db.engine import Database
+from act.db.schema import archive, cejobs, delegations
+from act.simulation import TestCA
+from act_arc.simulator import ArcSimulator, SimJob
+from act_atlas.db import pandajobs
+from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator, PretendPilot
+from act_atlas.trial import configuration
+
+LEASE_S = 1.0
+CALL_S = 0.5
+LATE_S = CALL_S + 0.3
+SENT_FOR_TOO_LONG_S = 31 * 60
+FINAL = frozenset({"finished", "failed", "cancelled", "closed"})
+
+CORE = f"""
+<timeouts><connect_s>{CALL_S}</connect_s><read_s>{CALL_S}</read_s><call_s>{CALL_S}</call_s>
+  <transfer_s>{CALL_S}</transfer_s></timeouts>
+<leases><lease_s>{LEASE_S}</lease_s><settle_s>0.2</settle_s><margin_s>0.1</margin_s></leases>
+<daemons><threads>4</threads><idle_s>0.03</idle_s></daemons>
+<polling><status_s>0.1</status_s><missing_s>0.3</missing_s><sweep_s>1</sweep_s><silent_s>5</silent_s>
+  <delegation_idle_s>0.5</delegation_idle_s></polling>
+<breaker><failures>3</failures><open_s>0.2</open_s><max_open_s>0.5</max_open_s></breaker>
+"""
+PANDA = """
+<timeout_s>1</timeout_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
+<getjob_min_s>0.1</getjob_min_s><getjob_max_s>0.3</getjob_max_s><retry_s>0.3</retry_s>
+<final_grace_s>0.5</final_grace_s><archive_after_s>0.05</archive_after_s>
+"""
+
+
+@dataclass(frozen=True)
+class Want:
+    """A job of the scene. end: PanDA's last word on it; runs: how often it is executed; log: its output comes back."""
+
+    queue: str
+    kind: str
+    end: str
+    runs: int = 1
+    log: bool = True
+
+
+# The pilot of RUNNING is killed by PanDA while it runs, PARKED waits at its CE until PanDA wants its end.
+JOBS = (
+    Want("MIXED", "ok", "finished"),
+    Want("MIXED", "fail", "failed"),
+    Want("MIXED", "die", "failed"),
+    Want("RUNNING", "fail", "cancelled"),
+    Want("PARKED", "ok", "cancelled", runs=0, log=False),
+)
+
+
+@dataclass
+class Scene:
+    """Everything below ``directory``, with the database at ``url``. A context manager; the tower is not part of it.
+
+    wanted: PanDA id -> what is to become of the job.
+    """
+
+    directory: Path
+    ca: TestCA
+    url: str
+    pilot_args: str = ""  # of the queue RUNNING
+    ce_options: Mapping[str, Any] = field(default_factory=dict)
+    wanted: dict[int, Want] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.panda = PandaSimulator(self.ca, adder_s=0.05)
+        self._pilot = PretendPilot(self.panda.board)
+        hooks = {"on_start": self._begun, "on_end": self._pilot.on_end}
+        self.ce = ArcSimulator(self.directory / "ce1", self.ca, run="pretend", run_s=0.2, **hooks, **self.ce_options)
+        self.parking = ArcSimulator(self.directory / "ce2", self.ca, run="pretend", queue_s=3600)
+        self.ces = (self.ce, self.parking)
+        self.database = Database(self.url, pool=2)
+
+    def __enter__(self) -> Self:
+        for server in (self.panda, *self.ces):
+            server.start()
+        for want in JOBS:
+            self.order(want)
+        self.environment = self._configure()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for ce in self.ces:
+            ce.close()
+        self.panda.stop()
+        self.database.close()
+
+    def order(self, want: Want) -> None:
+        """One more job."""
+        (pandaid,) = self.panda.board.define(Order(want.queue, kind=want.kind))
+        self.wanted[pandaid] = want
+
+    def _begun(self, job: SimJob) -> None:
+        """The pilot starts; PanDA wants the end of one that runs."""
+        self._pilot.on_start(job)
+        if self.wanted[int(job.panda_id)].queue == "RUNNING":
+            self.panda.board.kill(int(job.panda_id))
+
+    def _configure(self) -> dict[str, str]:
+        places = {"MIXED": (self.ce, "default"), "RUNNING": (self.ce, "default"), "PARKED": (self.parking, "default"),
+                  "REFUSED": (self.ce, "no-such-queue")}  # fmt: skip
+        entries = {n: configuration.cric_entry(n, [("ARC-CE", ce.url, q)]) for n, (ce, q) in places.items()}
+        entries["RUNNING"]["params"] = {"pilot_args": self.pilot_args}
+        self.panda.board.cric = entries
+        cert, key = self.ca.user("tower")
+        texts = {
+            "aCTConfigARC.xml": configuration.fill(
+                configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
+                extra=CORE,
+            ),
+            "aCTConfigATLAS.xml": configuration.fill(
+                configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
+                cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="",
+                base=self.directory,
+            ),
+        }  # fmt: skip
+        for name, text in texts.items():
+            (self.directory / name).write_text(text)
+        for name in ("state", "store"):
+            (self.directory / name).mkdir()
+        keys.make_key(self.directory / "state/proxy.key")
+        return {"ACTCONFIGARC": str(self.directory / "aCTConfigARC.xml"),
+                "ACTCONFIGATLAS": str(self.directory / "aCTConfigATLAS.xml")}  # fmt: skip
+
+    def all_faults(self, rule: Mapping[str, Any]) -> None:
+        """Both CEs misbehave."""
+        for ce in self.ces:
+            ce.faults.add(rule)
+
+    def outage(self, seconds: float) -> threading.Thread:
+        """Both CEs go away for a while, in the background."""
+
+        def away() -> None:
+            for ce in self.ces:
+                ce.stop()
+            time.sleep(seconds)
+            for ce in self.ces:
+                ce.start()
+
+        thread = threading.Thread(target=away)
+        thread.start()
+        return thread
+
+    def stories(self) -> dict[int, dict[str, Any]]:
+        """What PanDA knows of each job."""
+        return self.panda.board.describe()
+
+    def lost(self) -> list[int]:
+        """Jobs that PanDA has handed over, or so it thinks, and of which the tower knows nothing."""
+        sent = [i for i, story in self.stories().items() if story["status"] == "sent"]
+        known = select(pandajobs.c.pandaid).where(pandajobs.c.pandaid.in_(sent))
+        with self.database.engine.connect() as connection:
+            return sorted(set(sent) - set(connection.scalars(known)))
+
+    def act(self) -> None:
+        """What happens from outside as time goes by: PanDA wants the end of the parked job once it is looked after."""
+        for pandaid, want in self.wanted.items():
+            if want.queue == "PARKED" and self.panda.board.status(pandaid) == ("starting", 1):
+                self.panda.board.kill(pandaid)
+
+    def settled(self) -> bool:
+        """PanDA knows the end of all jobs, and the tower and the CEs have nothing left to do."""
+        if not all(story["status"] in FINAL for story in self.stories().values()):
+            return False
+        return not any(self.left().values())
+
+    def left(self) -> dict[str, Any]:
+        """What is not over yet, by the place it is in."""
+        found: dict[str, Any] = {}
+        with self.database.engine.connect() as connection:
+            for table in (pandajobs, cejobs, delegations):
+                found[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
+        for name, ce in (("ce1", self.ce), ("ce2", self.parking)):
+            with ce.engine.lock:
+                found[name] = len(ce.engine.jobs)
+        return found
+
+    def archived(self) -> dict[int, Any]:
+        """PanDA id -> row of the archive."""
+        with self.database.engine.connect() as connection:
+            return {int(r.external_id): r for r in connection.execute(select(archive))}
