@@ -28,7 +28,7 @@ def setup(process: str, level: str = "INFO", form: Format = "text", stream: Text
     handler.setFormatter(JsonFormatter(process) if form == "json" else TextFormatter(process))
     root.addHandler(handler)
     root.setLevel(level)
-    for chatty in ("httpx", "httpcore"):  # a line per request
+    for chatty in ("httpx", "httpcore", "alembic"):  # a line per request, or per look at the schema
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(True)
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from act.db import cejobs, meta, moves
 from act.db.engine import AnyRow, chunks, now
@@ -102,7 +103,11 @@ def add(connection: Connection, queue: str, answer: Acquired, *, heartbeat_in_s:
     rows = [{**shared, "pandaid": i, **row} for i, row in wanted.items() if i not in known]
     if not rows:
         return []
-    connection.execute(insert(pandajobs).values(since=now(), created=now(), due=now() + heartbeat_in_s), rows)
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(pandajobs).values(since=now(), created=now(), due=now() + heartbeat_in_s), rows)
+    except IntegrityError:
+        return []  # somebody else has just taken the same answer from the store; no job is in two
     ids = list(
         connection.scalars(
             select(pandajobs.c.id)
@@ -210,7 +215,7 @@ def waiting_and_running(connection: Connection) -> dict[str, tuple[int, int]]:
         .group_by(pandajobs.c.queue, pandajobs.c.state)
     )
     found: dict[str, tuple[int, int]] = {}
-    for queue, state, n in rows.tuples():
+    for queue, state, n in rows:
         waiting, running = found.get(queue, (0, 0))
         found[queue] = (waiting + n, running) if state in WAITING else (waiting, running + n)
     return found
@@ -219,7 +224,7 @@ def waiting_and_running(connection: Connection) -> dict[str, tuple[int, int]]:
 def counts(connection: Connection) -> list[tuple[str, str, int]]:
     """(queue, state, number of jobs), for people."""
     query = select(pandajobs.c.queue, pandajobs.c.state, func.count()).group_by(pandajobs.c.queue, pandajobs.c.state)
-    return [(q, s, n) for q, s, n in connection.execute(query).tuples()]
+    return [(q, s, n) for q, s, n in connection.execute(query)]
 
 
 def overdue(connection: Connection, state: str, seconds: float, *, limit: int) -> Rows:

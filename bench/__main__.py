@@ -75,12 +75,14 @@ def _measure(directory: Path, database: str, jobs: int, run_s: float) -> dict[st
             after = _counters(db, world, ces)
             loaded = _latencies(db, world, ids)
             rss, cpu = _processes(directory, master)
+            sql = {name: round((n - before["sql"].get(name, 0)) / jobs, 2) for name, n in after["sql"].items()}
         db.close()
     return {
         "jobs": jobs,
         "seconds": round(took, 1),
         "jobs_per_s": round(jobs / took, 1),
-        "sql_per_job": round((after["sql"] - before["sql"]) / jobs, 2),
+        "sql_per_job": round(sum(sql.values()), 2),
+        "sql_per_job_by_daemon": sql,
         "http_per_job": round((after["http"] - before["http"]) / jobs, 2),
         "latency_s": {"median": _round(idle, 0.5), "p99": _round(idle, 0.99)},
         "latency_loaded_s": {"median": _round(loaded, 0.5), "p99": _round(loaded, 0.99)},
@@ -127,9 +129,9 @@ def _wait(world: World, ids: list[int], seconds: float) -> None:
 FIRST_ID = 6000000001
 
 
-def _counters(db: Database, world: World, ces: list[TrialCE]) -> dict[str, int]:
-    """SQL statements of all daemons; requests that reached PanDA and the CEs."""
-    sql = sum(r.statements for r in db.read("counters", lambda c: c.execute(select(daemons)).all()))
+def _counters(db: Database, world: World, ces: list[TrialCE]) -> dict[str, Any]:
+    """SQL statements by daemon; requests that reached PanDA and the CEs."""
+    sql = {r.name: r.statements for r in db.read("counters", lambda c: c.execute(select(daemons)).all())}
     states = [world.call("GET", "/_sim/state", base=ce.url.removesuffix("/arex")) for ce in ces]
     states.append(world.call("GET", "/_sim/state"))
     requests = [n for s in states for route, n in s["requests"].items() if "/_sim" not in route]
@@ -177,8 +179,9 @@ def _print(figures: Mapping[str, Any]) -> None:
     ]
     click.echo(f"{figures['jobs']} jobs in {figures['seconds']} s")
     show.table("Tower", ("figure", "value"), rows)
-    table = [(name, figures["rss_mb"][name], figures["cpu_s"][name]) for name in figures["rss_mb"]]
-    show.table("Processes", ("daemon", "peak MB", "CPU s"), table)
+    sql = figures["sql_per_job_by_daemon"]
+    table = [(name, mb, figures["cpu_s"][name], sql.get(name, "")) for name, mb in figures["rss_mb"].items()]
+    show.table("Processes", ("daemon", "peak MB", "CPU s", "SQL per job"), table)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import String, cast, literal, update
 
 from act.db import cejobs, ces, credentials, lanes
 from act.db.cejobs import NewAttempt
@@ -41,9 +41,7 @@ class Rows:
     def attempts(self, n: int, places: Sequence[int], proxy_id: int, **changes: Any) -> list[int]:
         """Attempts in ``tosubmit``; changes: fields of `NewAttempt`."""
         fields: dict[str, Any] = {"app": "app", "flavour": "fake", "share": "A", "priority": 0, "spec": SPEC} | changes
-        new = [
-            NewAttempt(appjob_id=i + 1, proxy_id=proxy_id, cequeue_ids=tuple(places), **fields) for i in range(n)
-        ]
+        new = [NewAttempt(appjob_id=i + 1, proxy_id=proxy_id, cequeue_ids=tuple(places), **fields) for i in range(n)]
         return self.db.run("test", lambda c: cejobs.add(c, new, who="application"))
 
     def put(self, ids: Sequence[int], state: str, **values: Any) -> None:
@@ -61,8 +59,8 @@ class Rows:
         ids = self.attempts(n, [place], proxy_id)
         ce_id = self.ce_of(place)
         self.db.run("test", lambda c: lanes.ensure(c, ce_id, proxy_id))
-        for i in ids:
-            self.put([i], state, **{"ce_id": ce_id, "cequeue_id": place, "ce_job_id": f"job{i}"} | values)
+        name = literal("job").concat(cast(table.c.id, String))
+        self.put(ids, state, **{"ce_id": ce_id, "cequeue_id": place, "ce_job_id": name} | values)
         return ids
 
     def ce_of(self, place: int) -> int:

@@ -73,11 +73,10 @@ def status(database: Database, config: CoreConfig) -> None:
     paused = [row for row in all_lanes if row.paused_until and row.paused_until > clock]
     if paused:
         table("Paused credentials", ("CE", "credential", "why"), [(r.url, r.proxy_id, r.error) for r in paused])
-    table(
-        "Proxies",
-        ("role", "identity", "left", "error"),
-        [(r.role, r.identity, age(r.expires - clock), r.error) for r in proxies.values()],
-    )
+    lines: list[Sequence[object]] = [(r.role, r.identity, age(r.expires - clock), r.error) for r in proxies.values()]
+    missing = sorted({p.role for p in config.proxies.proxy} - set(proxies))
+    lines += [(role, None, None, "not made yet: 'actctl daemon proxy --once' tells why") for role in missing]
+    table("Proxies", ("role", "identity", "left", "error"), lines)
     jobs_by_state(counts)
 
 

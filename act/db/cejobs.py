@@ -106,7 +106,7 @@ def wish(connection: Connection, ids: Sequence[int], event: str, *, who: str, wh
     """
     assert event in WISHES
     rows = connection.execute(
-        select(cejobs.c.id, cejobs.c.state, (cejobs.c.claimed_until > now()).label("held"))
+        select(cejobs.c.id, cejobs.c.state, (cejobs.c.claimed_by.is_not(None) & ~_free()).label("held"))
         .where(cejobs.c.id.in_(ids))
         .order_by(cejobs.c.id)
         .with_for_update()

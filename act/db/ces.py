@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from act.db.engine import AnyRow, inserted_id, now
 from act.db.schema import breakers, cequeues, ces
@@ -24,13 +23,7 @@ def ensure(connection: Connection, flavour: str, url: str, queue: str, submit_po
 
 
 def _insert(connection: Connection, table: Any, **values: Any) -> int:
-    """Insert, or read what another process inserted at the same moment."""
-    try:
-        with connection.begin_nested():
-            return inserted_id(connection.execute(insert(table).values(**values)))
-    except IntegrityError:
-        where = [table.c[k] == v for k, v in values.items()]
-        return int(connection.execute(select(table.c.id).where(*where).with_for_update()).scalar_one())
+    return inserted_id(connection.execute(insert(table).values(**values)))
 
 
 def get(connection: Connection, ce_id: int) -> AnyRow:

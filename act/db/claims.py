@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,8 +22,6 @@ from act.states import Event
 
 _WAITING = ("submitting", "created", "submitted")
 _ROOM_TAKEN = (*_WAITING, "holding", "running", "finishing", "torerun", "tocancel", "cancelling")
-# An attempt goes to another of its CE queues if that one has this much less waiting in front of it.
-_CLEARLY_BETTER = 5
 # After this long in tosubmit any CE queue may have it, whatever the ranks say.
 _PATIENCE_S = 30.0
 
@@ -84,11 +84,11 @@ def take(
 def _room(connection: Connection, queue: AnyRow, default: Limits) -> int:
     """How many more jobs the CE queue may get."""
     rows = connection.execute(
-        select(cejobs.c.state, func.count())
+        select(cejobs.c.state, func.count().label("n"))
         .where(cejobs.c.cequeue_id == queue.id, cejobs.c.state.in_(_ROOM_TAKEN))
         .group_by(cejobs.c.state)
     )
-    by_state: dict[str, int] = dict(rows.tuples().all())
+    by_state: dict[str, int] = {r.state: r.n for r in rows}
     waiting = sum(by_state.get(s, 0) for s in _WAITING)
     max_waiting = default.max_waiting if queue.max_waiting is None else queue.max_waiting
     max_jobs = default.max_jobs if queue.max_jobs is None else queue.max_jobs
@@ -96,9 +96,13 @@ def _room(connection: Connection, queue: AnyRow, default: Limits) -> int:
 
 
 def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> Sequence[AnyRow]:
-    """Candidates by rank, evenly over the shares; those with a clearly better CE queue elsewhere are left."""
+    """Candidates by rank, evenly over the shares; those with a clearly better CE queue elsewhere are left.
+
+    Where there is room for fewer than one of each share, chance decides, so that no share waits for ever.
+    """
     where = (candidates.c.open == true(), candidates.c.cequeue_id == cequeue_id, candidates.c.proxy_id == proxy_id)
     shares = list(connection.scalars(select(candidates.c.share).where(*where).distinct()))
+    random.shuffle(shares)
     found: list[AnyRow] = []
     for n, share in enumerate(shares):
         quota = -(-(room - len(found)) // (len(shares) - n))
@@ -113,30 +117,46 @@ def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> 
         ).all()
         if ids:
             columns = (cejobs.c.id, cejobs.c.submission, (now() - cejobs.c.since).label("waited_s"))
-            found += connection.execute(select(*columns).where(cejobs.c.id.in_(ids))).all()
+            by_id = {r.id: r for r in connection.execute(select(*columns).where(cejobs.c.id.in_(ids)))}
+            found += [by_id[i] for i in ids]  # by rank
     return _without_better(connection, found, cequeue_id)
 
 
 def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int) -> list[AnyRow]:
-    """Leave attempts for which another healthy CE queue has clearly less waiting."""
+    """Leave to other healthy CE queues what belongs there, so that in the end all have as much waiting."""
     places: dict[int, list[int]] = {}
     query = select(candidates.c.cejob_id, candidates.c.cequeue_id).where(
         candidates.c.cejob_id.in_([r.id for r in rows]), candidates.c.open.is_(True)
     )
     for r in connection.execute(query):
         places.setdefault(r.cejob_id, []).append(r.cequeue_id)
-    rivals = {q for queues in places.values() for q in queues} - {cequeue_id}
-    if not rivals:
+    if not {q for queues in places.values() for q in queues} - {cequeue_id}:
         return rows
-    ahead = _waiting_per_queue(connection, [cequeue_id, *rivals])
-    mine = ahead.get(cequeue_id, 0)
-    best = {i: min(ahead[q] for q in queues if q in ahead) for i, queues in places.items()}
+    ahead = _waiting_per_queue(connection, list({cequeue_id, *(q for queues in places.values() for q in queues)}))
+    groups: dict[frozenset[int], list[AnyRow]] = {}
+    for row in rows:
+        groups.setdefault(frozenset(places.get(row.id, ())).intersection(ahead) | {cequeue_id}, []).append(row)
     kept = []
-    for r in rows:
-        if r.waited_s > _PATIENCE_S or best.get(r.id, mine) + _CLEARLY_BETTER > mine:
-            kept.append(r)
-            mine += 1  # each one taken makes this queue longer
+    for queues, group in groups.items():
+        quota = _even_share(len(group), [ahead[q] for q in queues - {cequeue_id}], ahead.get(cequeue_id, 0))
+        mine = group[:quota] + [r for r in group[quota:] if r.waited_s > _PATIENCE_S]
+        ahead[cequeue_id] = ahead.get(cequeue_id, 0) + len(mine)
+        kept += mine
     return kept
+
+
+def _even_share(n: int, others: Sequence[int], mine: int) -> int:
+    """How many of n new ones go to a queue with ``mine`` waiting, if they fill all queues up to one level."""
+    waiting = sorted([*others, mine])
+    level, filled = float(waiting[0]), 0
+    for k, load in enumerate(waiting, start=1):
+        following = waiting[k] if k < len(waiting) else math.inf
+        room = (following - load) * k
+        if filled + room >= n:
+            level = load + (n - filled) / k
+            break
+        filled += int(room)
+    return max(0, math.ceil(level - mine))
 
 
 def _waiting_per_queue(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
@@ -148,11 +168,11 @@ def _waiting_per_queue(connection: Connection, ids: Sequence[int]) -> dict[int, 
     )
     waiting = dict.fromkeys(healthy, 0)
     rows = connection.execute(
-        select(cejobs.c.cequeue_id, func.count())
+        select(cejobs.c.cequeue_id, func.count().label("n"))
         .where(cejobs.c.cequeue_id.in_(list(waiting)), cejobs.c.state.in_(_WAITING))
         .group_by(cejobs.c.cequeue_id)
     )
-    return waiting | dict(rows.tuples().all())
+    return waiting | {r.cequeue_id: r.n for r in rows}
 
 
 def _claims(
@@ -192,8 +212,14 @@ def _claims(
 
 
 def refuse(connection: Connection, refused: Mapping[int, JobError], *, who: str, holder: str) -> dict[int, str]:
-    """The CE queue said no to these attempts: they go to another of theirs, or end if none is left."""
-    rows = attempts.get(connection, refused)
+    """The CE queue said no to these attempts: they go to another of theirs, or end if none is left.
+
+    Rows that ``holder`` no longer holds are left alone.
+    """
+    query = select(cejobs.c.id, cejobs.c.state, cejobs.c.cequeue_id).where(
+        cejobs.c.id.in_(list(refused)), cejobs.c.claimed_by == holder
+    )
+    rows = {r.id: r for r in connection.execute(query.order_by(cejobs.c.id).with_for_update())}
     for row in rows.values():
         connection.execute(
             update(candidates)
@@ -203,7 +229,7 @@ def refuse(connection: Connection, refused: Mapping[int, JobError], *, who: str,
     left = set(
         connection.scalars(
             select(candidates.c.cejob_id)
-            .where(candidates.c.cejob_id.in_(list(refused)), candidates.c.refused.is_(False))
+            .where(candidates.c.cejob_id.in_(list(rows)), candidates.c.refused.is_(False))
             .distinct()
         )
     )
@@ -212,9 +238,9 @@ def refuse(connection: Connection, refused: Mapping[int, JobError], *, who: str,
             i,
             rows[i].state,
             Event.PUTBACK if i in left else Event.REFUSED,
-            f"refused by the CE: {error}",
-            {"error": str(error)[:2000], "doubts": 0},
+            f"refused by the CE: {refused[i]}",
+            {"error": str(refused[i])[:2000], "doubts": 0},
         )
-        for i, error in refused.items()
+        for i in rows
     ]
     return attempts.move(connection, moves, who=who, holder=holder)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError
 
 from act.db.engine import AnyRow, now
 from act.db.schema import ces, lanes
@@ -16,11 +15,7 @@ def ensure(connection: Connection, ce_id: int, proxy_id: int) -> None:
     """Make the row where it is new."""
     where = (lanes.c.ce_id == ce_id, lanes.c.proxy_id == proxy_id)
     if connection.execute(select(lanes.c.ce_id).where(*where)).first() is None:
-        try:
-            with connection.begin_nested():
-                connection.execute(insert(lanes).values(ce_id=ce_id, proxy_id=proxy_id))
-        except IntegrityError:
-            pass  # another process was faster
+        connection.execute(insert(lanes).values(ce_id=ce_id, proxy_id=proxy_id))
 
 
 def due(connection: Connection, flavour: str, column: str, interval_s: float) -> list[tuple[int, int]]:

@@ -52,7 +52,8 @@ class ArcSimulator(SimServer):
         self.new = rest_version == "1.1"
         self._shape = Shape(self.new)
         self.delegations = Delegations()
-        self._queues, self._lag, self._max_total, self._allowed = queues, info_lag_s, max_total, allowed_identities
+        self._queues, self._lag, self._allowed = queues, info_lag_s, allowed_identities
+        self.max_total = max_total
         self._hooks = {"start": on_start, "end": on_end}
         self._hook_thread = ThreadPoolExecutor(1)
         self._empty_lists = 0
@@ -199,7 +200,7 @@ class ArcSimulator(SimServer):
         if not text:
             raise Fault(500, "Missing payload")
         with self.engine.lock:
-            if self._max_total is not None and len(self.engine.jobs) >= self._max_total:
+            if self.max_total is not None and len(self.engine.jobs) >= self.max_total:
                 raise Fault(500, "No more jobs allowed")
             try:
                 texts, several = rsl.split(text)

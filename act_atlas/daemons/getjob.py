@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from act.daemons.base import Key
 from act.daemons.context import Context
 from act.db import meta
-from act.errors import SourceUnreachable
+from act.errors import OutputMissing, SourceUnreachable, StorageUnavailable, TemporaryError
 from act_atlas import db
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.panda import QueueStats, may_hold_jobs
@@ -75,9 +75,20 @@ class GetJob(AtlasDaemon):
             return 0
         self._plan(lane, found=True)
         stored = f"{INTAKE}/{quote(lane, safe='')}/{secrets.token_hex(8)}"
-        with self.context.store.write(stored) as out:
-            out.write(answer)
-        return self._take(lane, stored, answer)
+        try:
+            self._keep(stored, answer)
+            return self._take(lane, stored, answer)
+        except TemporaryError:
+            self._leftovers_due = 0.0  # what is in the store already must not wait
+            raise
+
+    def _keep(self, stored: str, answer: bytes) -> None:
+        """Put an answer into the store, where a crash cannot reach it. Jobs are not lost only because that fails."""
+        try:
+            with self.context.store.write(stored) as out:
+                out.write(answer)
+        except StorageUnavailable as error:
+            log.error("an answer with jobs goes to the database only, a crash would lose it: %s", error)
 
     def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
         """How many jobs the queue may get now. Queues whose CEs move the data (NorduGrid mode) get none yet."""
@@ -116,7 +127,7 @@ class GetJob(AtlasDaemon):
                 self._due[queue] = min(self._due.get(queue, now), now)
 
     def _take(self, queue: str, stored: str, answer: bytes) -> int:
-        """Put the jobs of a stored answer into the database; doing so twice changes nothing."""
+        """Put the jobs of an answer into the database; doing so twice changes nothing."""
         acquired = self.panda().parse_jobs(answer)
         for bad in acquired.malformed:
             log.error("queue %s: PanDA sent job %s, which makes no sense: %s", queue, bad.pandaid, bad.reason)
@@ -126,12 +137,15 @@ class GetJob(AtlasDaemon):
         return len(ids)
 
     def _take_leftovers(self) -> int:
-        self._leftovers_due = time.monotonic() + LEFTOVERS_S
         taken = 0
-        for folder in self.context.store.list(INTAKE):
-            for stored in self.context.store.list(folder):
-                queue = unquote(folder.rsplit("/", 1)[-1])
-                taken += self._take(queue, stored, self.context.store.read(stored))
+        for stored in self.context.store.list(INTAKE):
+            queue = unquote(stored.split("/")[-2])
+            try:
+                answer = self.context.store.read(stored)
+            except OutputMissing:
+                continue  # it was no leftover: whoever fetched it has taken it
+            taken += self._take(queue, stored, answer)
+        self._leftovers_due = time.monotonic() + LEFTOVERS_S
         return taken
 
 

@@ -6,6 +6,7 @@ import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from act.simulation import Response
 from act_atlas.simulator.board import Board
@@ -50,7 +51,8 @@ class _Handler(BaseHTTPRequestHandler):
         log.debug(format, *args)
 
     def _send(self, *, body: bool) -> None:
-        found = file(self.server.board, self.path.partition("?")[0]) or Response(404)
+        path = urlsplit(self.path).path  # A-REX names the whole URL in the request line
+        found = file(self.server.board, path) or Response(404)
         content = found.body if isinstance(found.body, bytes) else b""
         self.send_response(found.status)
         for name, value in {**found.headers, "Content-Length": str(len(content))}.items():

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import io
-import socket
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from ce_sites import Site
-from relay import Relay
 
-from act.errors import BadJobSpec, CERefused, CEUnreachable, CredentialError, JobError, JobGone, OutputMissing
+from act.errors import BadJobSpec, CERefused, CredentialError, JobError, JobGone, OutputMissing
 from act.interfaces import ComputeElement
 from act.model import CEStatus, Created, InputFile, JobSpec, OutputFile
 from act.simulation import TestCA
@@ -76,7 +73,8 @@ def test_a_job_is_listed_with_its_token_as_soon_as_it_is_made(site: Site, ce: Co
     site.made += ids
 
     assert len(set(ids)) == 20
-    assert set(ids) <= ce.list_ids()
+    for _ in range(10):
+        assert set(ids) <= ce.list_ids()
     found = ce.inspect(ids)
     for job, submission in zip(ids, submissions, strict=True):
         status = found[job]
@@ -245,84 +243,3 @@ def test_a_proxy_that_the_ce_does_not_trust_is_a_credential_error(site: Site, tm
 def test_a_proxy_that_has_run_out_is_not_used(site: Site) -> None:
     with pytest.raises(CredentialError):
         site.factory(site.address, replace(site.user, expires=time.time() - 1))
-
-
-def test_a_ce_that_is_down_certainly_got_nothing(site: Site) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        with site.ce(url=site.url(closed.getsockname()[1])) as down, pytest.raises(CEUnreachable) as caught:
-            down.list_ids()
-    assert caught.value.sent is False
-
-
-def test_a_ce_whose_name_is_unknown_certainly_got_nothing(site: Site) -> None:
-    with site.ce(url="https://no-such-host.invalid:443/arex") as down, pytest.raises(CEUnreachable) as caught:
-        down.list_ids()
-    assert caught.value.sent is False
-
-
-def test_a_ce_with_a_certificate_of_an_unknown_ca_is_not_spoken_to(site: Site, tmp_path: Path) -> None:
-    with site.ce(ca_dir=tmp_path) as doubtful, pytest.raises(CEUnreachable, match="certificate") as caught:
-        doubtful.list_ids()
-    assert caught.value.sent is False
-
-
-def relay_to(site: Site) -> Relay:
-    parts = urlsplit(site.address.url)
-    assert parts.hostname and parts.port
-    return Relay(parts.hostname, parts.port)
-
-
-def test_a_silent_ce_is_given_up_when_the_time_for_one_wait_is_over(site: Site) -> None:
-    with relay_to(site) as relay:
-        relay.mode = "freeze"
-        with site.ce(url=site.url(relay.port), connect_s=0.5) as silent, pytest.raises(CEUnreachable) as caught:
-            silent.list_ids()
-        assert caught.value.sent is False
-
-
-def test_a_ce_that_falls_silent_may_have_done_what_it_was_asked(site: Site) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port), read_s=0.5) as silent:
-        silent.probe()
-        relay.mode = "freeze"
-        with pytest.raises(CEUnreachable) as caught:
-            silent.kill(["no-such-job"])
-    assert caught.value.sent is True
-
-
-def test_a_ce_that_answers_a_byte_now_and_then_is_given_up_when_the_whole_time_is_over(site: Site) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port), total_s=1.0) as slow:
-        slow.probe()
-        relay.mode = "drip"
-        with pytest.raises(CEUnreachable):
-            slow.inspect(["no-such-job"] * 5)
-
-
-def test_a_connection_that_ended_while_idle_is_not_noticed(site: Site, ran: Ran) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port)) as ce:
-        ce.probe()
-        relay.cut()
-        assert isinstance(ce.status([ran.bare])[ran.bare], CEStatus)
-        relay.cut()
-        ce.probe()
-
-
-def test_a_creation_whose_answer_is_lost_is_in_doubt_and_was_done_once(
-    site: Site, ce: ComputeElement, delegation: str
-) -> None:
-    submission = site.submission(BARE)
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port)) as lossy:
-        lossy.probe()
-        before = ce.list_ids()
-        relay.mode = "swallow"
-        with pytest.raises(CEUnreachable) as caught:
-            lossy.create([submission], delegation)
-    assert caught.value.sent is True
-
-    end = time.monotonic() + site.within_s
-    while not (new := sorted(ce.list_ids() - before)):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-    names = [status.name for status in ce.inspect(new).values() if isinstance(status, CEStatus)]
-    site.made += [job for job, name in zip(new, names, strict=True) if name.endswith(submission.token)]
-    assert len([name for name in names if name.endswith(submission.token)]) == 1

@@ -37,17 +37,17 @@ _server.set_forkserver_preload(
 class Processes:
     """The daemons of one tower. environment: where their configuration is; what they say goes to ``directory``.
 
-    alone: names of the daemons that are processes of their own and are passed ``faults``, further environment.
+    alone: daemons that are processes of their own -> what is added to their environment.
     """
 
     def __init__(
-        self, directory: Path, environment: Mapping[str, str], alone: Sequence[str], faults: Mapping[str, str]
+        self, directory: Path, environment: Mapping[str, str], alone: Mapping[str, Mapping[str, str]]
     ) -> None:
         kinds = {name.partition(".")[0] for name in alone}
         rest = [name for name in DAEMONS if name not in kinds]
         self.deaths = 0
         self._directory = directory
-        self._started = {name: ((name,), {**environment, **faults}) for name in alone}
+        self._started = {name: ((name,), {**environment, **added}) for name, added in alone.items()}
         if rest:
             self._started["rest"] = (tuple(rest), dict(environment))
         self._processes: dict[str, BaseProcess] = {}
@@ -62,7 +62,7 @@ class Processes:
         for name, process in list(self._processes.items()):
             if process.exitcode is not None:
                 if process.exitcode != -signal.SIGKILL:
-                    raise AssertionError(f"{name} ended with exit code {process.exitcode}:\n{self.said(name)}")
+                    raise AssertionError(f"{name} ended with exit code {process.exitcode}:\n{self._end_of_log(name)}")
                 self.deaths += 1
                 self._start(name)
 
@@ -74,10 +74,13 @@ class Processes:
             process.join()
             process.close()
 
-    def said(self, name: str) -> str:
-        """The end of a process's log."""
-        lines = self._log(name).read_text(errors="replace").splitlines()
-        return "\n".join(lines[-40:])
+    def said(self) -> str:
+        """What the processes said last, for people."""
+        return "\n".join(f"--- {name}\n{self._end_of_log(name)}" for name in self._started)
+
+    def _end_of_log(self, name: str) -> str:
+        path = self._log(name)
+        return "\n".join(path.read_text(errors="replace").splitlines()[-40:]) if path.exists() else ""
 
     def _log(self, name: str) -> Path:
         return self._directory / f"{name}.log"

@@ -36,6 +36,8 @@ CORE = f"""
   <delegation_idle_s>0.5</delegation_idle_s></polling>
 <breaker><failures>3</failures><open_s>0.2</open_s><max_open_s>0.5</max_open_s></breaker>
 """
+PROXIES = """<proxies>
+<check_s>0.3</check_s><proxy><role>broken</role><source_cert>no-such-file</source_cert></proxy>"""
 PANDA = """
 <timeout_s>1</timeout_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
 <getjob_min_s>0.1</getjob_min_s><getjob_max_s>0.3</getjob_max_s><retry_s>0.3</retry_s>
@@ -59,7 +61,7 @@ JOBS = (
     Want("MIXED", "ok", "finished"),
     Want("MIXED", "fail", "failed"),
     Want("MIXED", "die", "failed"),
-    Want("RUNNING", "fail", "cancelled"),
+    Want("RUNNING", "fail", "cancelled", log=False),
     Want("PARKED", "ok", "cancelled", runs=0, log=False),
 )
 
@@ -125,7 +127,7 @@ class Scene:
             "aCTConfigARC.xml": configuration.fill(
                 configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
                 extra=CORE,
-            ),
+            ).replace("<proxies>", PROXIES),
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
                 cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="",
@@ -169,6 +171,10 @@ class Scene:
         known = select(pandajobs.c.pandaid).where(pandajobs.c.pandaid.in_(sent))
         with self.database.engine.connect() as connection:
             return sorted(set(sent) - set(connection.scalars(known)))
+
+    def give_up_lost(self) -> None:
+        """PanDA has waited long enough for jobs that nobody tells it of."""
+        self.panda.board.clock.forward(SENT_FOR_TOO_LONG_S)
 
     def act(self) -> None:
         """What happens from outside as time goes by: PanDA wants the end of the parked job once it is looked after."""

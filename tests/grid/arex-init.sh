@@ -17,6 +17,9 @@ trap finish TERM INT
 
 cd "$directory" || exit 1
 rm -f run/*.pid
+# As "arcctl rte enable ENV/PROXY": jobs get the proxy that was delegated, as on every site that takes pilots.
+mkdir -p control/rte/enabled/ENV
+ln -sfn /usr/share/arc/rte/ENV/PROXY control/rte/enabled/ENV/PROXY
 ulimit -n 4096
 ulimit -c 0
 (. ./arex.env && exec /usr/sbin/arched -c "$directory/arex.xml") || exit 1

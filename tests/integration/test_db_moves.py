@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from act.db import cejobs
+from act.db import cejobs, meta
 from act.db.engine import NOW, Database
 from act.db.moves import Move
 from act.errors import IllegalMove
@@ -99,7 +99,7 @@ def test_what_happened_is_told_with_who_and_why(rows: Rows, job: int) -> None:
     (event,) = [e for e in rows.db.read("t", lambda c: cejobs.history(c, "cejob", [job])) if e.event != "insert"]
     assert (event.source, event.event, event.target) == ("running", "failed", "failed")
     assert (event.who, event.why) == ("status", "exit code 65")
-    assert abs(event.at - rows.db.read("t", lambda c: c.execute(cejobs.select(NOW)).scalar_one())) < 60
+    assert abs(event.at - rows.db.read("t", meta.clock)) < 60
 
 
 def test_a_move_and_its_event_are_written_together_or_not_at_all(rows: Rows, job: int) -> None:
@@ -199,3 +199,10 @@ def test_the_last_wish_counts(rows: Rows) -> None:
     wish(rows, job, Event.CLEAN)
     wish(rows, job, Event.CANCEL)
     assert rows.get(job).wish == "cancel"
+
+
+def test_a_row_that_rests_is_nobody_s_and_hears_a_wish_at_once(rows: Rows) -> None:
+    (job,) = rows.at_ce(1, "torerun", place=rows.place(), proxy_id=rows.proxy())
+    rows.db.run("test", lambda c: cejobs.hold(c, [job], holder="me", lease_s=60))
+    rows.db.run("test", lambda c: cejobs.release(c, [job], holder="me", after_s=60))
+    assert wish(rows, job, Event.CANCEL) == {job: "tocancel"}

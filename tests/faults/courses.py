@@ -1,0 +1,127 @@
+"""What the far sides do in a run, so that the tower also takes the ways that it takes in trouble only.
+
+Every fault point is walked in the first course in which it is passed. The weather comes on top of a course.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import update
+
+from act.db.schema import proxies
+from act_atlas.db import pandajobs
+from tests.faults.scene import CALL_S, LATE_S, Scene, Want
+
+SLOW_S = 0.05
+OUTAGE_S = 1.0
+WEATHERS = ("up", "down", "slow", "late")
+
+
+def _nothing(scene: Scene) -> None:
+    """The far sides do what they should."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """begin: called before the tower starts; later: called all the time, once it returns True no more.
+
+    loses: jobs may get lost between PanDA and the tower.
+    """
+
+    begin: Callable[[Scene], None] = _nothing
+    later: Callable[[Scene], bool] | None = None
+    pilot_args: str = ""
+    ce_options: Mapping[str, Any] = field(default_factory=dict)
+    loses: bool = False
+
+
+def _rules(*rules: Mapping[str, Any]) -> Callable[[Scene], None]:
+    """The CEs misbehave, each rule once unless it says otherwise."""
+
+    def begin(scene: Scene) -> None:
+        for rule in rules:
+            scene.all_faults({"times": 1, **rule})
+
+    return begin
+
+
+def _new(action: str, **more: Any) -> dict[str, Any]:
+    return {"method": "POST", "path": r"/jobs\?.*action=new", "action": action, **more}
+
+
+def _lost_acquire(scene: Scene) -> None:
+    scene.panda.faults.add({"path": "acquire_jobs", "action": "cut-after", "times": 1})
+
+
+def _refused(scene: Scene) -> None:
+    scene.order(Want("REFUSED", "ok", "failed", runs=0, log=False))
+
+
+def _old_proxy(scene: Scene) -> bool:
+    """Once there are jobs at the CE, the proxy has but an hour left."""
+    if not scene.ce.engine.jobs:
+        return False
+    with scene.database.engine.begin() as connection:
+        connection.execute(update(proxies).values(expires=proxies.c.expires - 95 * 3600))
+    return True
+
+
+def _full_no_more(scene: Scene) -> bool:
+    """A CE that was full has room again, once it has refused."""
+    if not scene.ce.requests().get("POST /jobs?action=new"):
+        return False
+    scene.ce.max_total = None
+    return True
+
+
+def _told_to_speak(scene: Scene) -> bool:
+    """Somebody has the tower report on a job whose pilot does so itself."""
+    with scene.database.engine.begin() as connection:
+        return bool(connection.execute(update(pandajobs).where(pandajobs.c.state == "running").values(due=0)).rowcount)
+
+
+def _lose_job(scene: Scene) -> bool:
+    """The CE forgets a job that runs."""
+    with scene.ce.engine.lock:
+        running = [job for job in scene.ce.engine.jobs.values() if job.state == "RUNNING"]
+        if running:
+            scene.ce.lose(running[0].id)
+    return bool(running)
+
+
+COURSES = {
+    "calm": Course(),
+    "answer to create lost": Course(_rules(_new("cut-after"))),
+    "create failed": Course(_rules(_new("error-before"))),
+    "create came late": Course(_rules(_new("late", seconds=3.0))),
+    "create unclear": Course(_rules({"path": "action=info", "action": "cut-after"})),
+    "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
+    "staging failed": Course(pilot_args="--sim-stagein-fails=1"),
+    "answer to acquire lost": Course(_lost_acquire, loses=True),
+    "refused": Course(_refused),
+    "full": Course(later=_full_no_more, ce_options={"max_total": 0}),
+    "proxy renewed": Course(later=_old_proxy),
+    "job lost": Course(later=_lose_job),
+    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 4})),
+    "told to speak": Course(later=_told_to_speak),
+}
+
+
+def late_rules() -> list[dict[str, Any]]:
+    """Of each kind of call that has an effect, the CE answers the first when the caller has given up."""
+    calls = (("POST", "action=new"), ("PUT", "/session/"), ("POST", "action=kill"), ("POST", "action=clean"),
+             ("PUT", "/delegations/"))  # fmt: skip
+    assert LATE_S > CALL_S
+    return [{"method": m, "path": p, "action": "late", "seconds": LATE_S, "times": 1} for m, p in calls]
+
+
+def begin_weather(scene: Scene, weather: str) -> None:
+    """What a kind of weather means from the start; an outage begins with the fault."""
+    if weather == "slow":
+        scene.all_faults({"path": "/rest", "action": "delay", "seconds": SLOW_S})
+    if weather == "late":
+        for rule in late_rules():
+            scene.all_faults(rule)
