@@ -188,6 +188,8 @@ DEADLINES = {
 
 CEJOB = Machine("cejob", "tosubmit", frozenset({"archived"}), FLOW, DEADLINES)
 
+# A job that so many submissions could not bring to run is not tried for ever.
+MAX_SUBMISSIONS = 10
 # States in which a CE may hold something of the attempt, so its delegation must stay.
 NEEDS_DELEGATION = ("submitting", "created", "submitted", "holding", "running", "finishing", "torerun", "tocancel",
                     "cancelling", "finished", "failed", "tofetch")  # fmt: skip

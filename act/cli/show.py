@@ -13,6 +13,7 @@ from rich.table import Table
 from act.config import CoreConfig
 from act.db import cejobs, ces, credentials, lanes, meta
 from act.db.engine import AnyRow, Database
+from act.master import read_status
 from act.states import CEJOB
 
 STALE_S = 60.0
@@ -69,6 +70,7 @@ def status(database: Database, config: CoreConfig) -> None:
         click.secho(f"NOTHING IS SUBMITTED: {stopped}\n", fg="red", err=True)
     columns = ("host", "daemon", "pid", "last word", "passes", "moved", "last error")
     table("Daemons", columns, [_daemon(d) for d in daemons])
+    _restarts(config)
     table("CEs", ("CE", "host", "state", "last error"), [_ce(ce, clock) for ce in all_ces])
     paused = [row for row in all_lanes if row.paused_until and row.paused_until > clock]
     if paused:
@@ -78,6 +80,18 @@ def status(database: Database, config: CoreConfig) -> None:
     lines += [(role, None, None, "not made yet: 'actctl daemon proxy --once' tells why") for role in missing]
     table("Proxies", ("role", "identity", "left", "error"), lines)
     jobs_by_state(counts)
+
+
+def _restarts(config: CoreConfig) -> None:
+    """What this host's master says of daemons that do not simply run."""
+    told = read_status(config.paths.run_dir)
+    if told is None:
+        click.echo("No master runs on this host.\n")
+        return
+    unwell = [d for d in told["daemons"] if d["restarts"] or d["state"] not in ("running", "starting")]
+    if unwell:
+        rows = [(d["name"], d["state"], d["restarts"], d["last_end"]) for d in unwell]
+        table("Daemons that ended on this host", ("daemon", "state", "restarts", "last end"), rows)
 
 
 def _daemon(row: AnyRow) -> tuple[object, ...]:

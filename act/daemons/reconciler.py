@@ -21,7 +21,7 @@ from act.db.moves import Move
 from act.errors import CERefused, JobError, JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus
-from act.states import DAY, DEADLINES, Event
+from act.states import DAY, DEADLINES, MAX_SUBMISSIONS, Event
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,8 @@ class Reconciler(Daemon):
             elif answer.armed:
                 moves.append(Move(row.id, "created", Event.ARMED, f"it was armed: the CE says {answer.ce_state}"))
             else:
-                moves.append(Move(row.id, "created", Event.UNARMED, "it ended without having been armed"))
+                event = Event.UNARMED if row.submission < MAX_SUBMISSIONS else Event.REFUSED
+                moves.append(Move(row.id, "created", event, "it ended without having been armed"))
         jobs = self.db.read("specs", lambda c: specs.get(c, [r.jobspec_id for r in to_arm]))
         moves += arm_all(ce, to_arm, jobs, lease)
         twice = self._twice(gone, begun)

@@ -13,7 +13,7 @@ from act.db.moves import Move
 from act.errors import JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus
-from act.states import CEJOB, Event
+from act.states import CEJOB, MAX_SUBMISSIONS, Event
 
 FOLLOWED = ("submitted", "holding", "running", "finishing", "cancelling")
 
@@ -81,7 +81,7 @@ class Status(Daemon):
     def _change(self, row: AnyRow, status: CEStatus) -> Move | None:
         """The move that a CE's answer means for a row, None if nothing is new."""
         event = status.event
-        if status.armed is False:
+        if status.armed is False and row.submission < MAX_SUBMISSIONS:
             event = Event.UNARMED
         if event == Event.STAGEFAILED and not self._rerun(row, status):
             event = Event.FAILED

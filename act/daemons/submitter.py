@@ -187,6 +187,9 @@ def arm_all(ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec]
         except CERefused as error:
             log.warning("attempt %d: the CE does not take its inputs: %s", row.id, error)
             continue
+        except CEBroken as error:
+            log.warning("attempt %d is not armed yet: %s", row.id, error)
+            continue
         except CEUnreachable as error:
             log.warning("attempt %d and those after it are not armed yet: %s", row.id, error)
             break

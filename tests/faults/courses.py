@@ -6,7 +6,7 @@ Every fault point is walked in the first course in which it is passed. The weath
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import update
@@ -78,9 +78,10 @@ def _full_no_more(scene: Scene) -> bool:
 
 
 def _told_to_speak(scene: Scene) -> bool:
-    """Somebody has the tower report on a job whose pilot does so itself."""
+    """Somebody wants the tower to report on jobs whose pilots do so themselves, again and again."""
     with scene.database.engine.begin() as connection:
-        return bool(connection.execute(update(pandajobs).where(pandajobs.c.state == "running").values(due=0)).rowcount)
+        connection.execute(update(pandajobs).where(pandajobs.c.state == "running").values(due=0))
+    return False
 
 
 def _lose_job(scene: Scene) -> bool:
@@ -89,6 +90,8 @@ def _lose_job(scene: Scene) -> bool:
         running = [job for job in scene.ce.engine.jobs.values() if job.state == "RUNNING"]
         if running:
             scene.ce.lose(running[0].id)
+            pandaid = int(running[0].panda_id)
+            scene.wanted[pandaid] = replace(scene.wanted[pandaid], log=False)
     return bool(running)
 
 

@@ -40,9 +40,7 @@ class Processes:
     alone: daemons that are processes of their own -> what is added to their environment.
     """
 
-    def __init__(
-        self, directory: Path, environment: Mapping[str, str], alone: Mapping[str, Mapping[str, str]]
-    ) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str], alone: Mapping[str, Mapping[str, str]]) -> None:
         kinds = {name.partition(".")[0] for name in alone}
         rest = [name for name in DAEMONS if name not in kinds]
         self.deaths = 0
