@@ -53,7 +53,6 @@ class Paths(Section):
 
     state_dir: ConfigPath = Path("var/state")
     store_dir: ConfigPath = Path("var/store")
-    log_dir: ConfigPath = Path("var/log")
     run_dir: ConfigPath = Path("var/run")
 
 

@@ -29,7 +29,7 @@ def write_config(directory: Path, *, force: bool) -> Iterator[str]:
 
 def prepare(config: CoreConfig) -> Iterator[str]:
     """Directories, key file and database."""
-    for path in (config.paths.state_dir, config.paths.store_dir, config.paths.log_dir, config.paths.run_dir):
+    for path in (config.paths.state_dir, config.paths.store_dir, config.paths.run_dir):
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
         yield f"{path}: ready"
     made = keys.make_key(config.proxies.key_file)

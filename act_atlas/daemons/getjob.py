@@ -5,6 +5,7 @@ PanDA's acquire cannot be repeated, so an answer goes to the store, synced, befo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import secrets
 import time
@@ -133,7 +134,8 @@ class GetJob(AtlasDaemon):
             log.error("queue %s: PanDA sent job %s, which makes no sense: %s", queue, bad.pandaid, bad.reason)
         first_s = self.atlas.panda.first_heartbeat_s
         ids = self.db.run("intake", lambda c: db.add(c, queue, acquired, heartbeat_in_s=first_s, who=self.name))
-        self.context.store.remove(stored)
+        with contextlib.suppress(StorageUnavailable):  # a copy that stays is taken again, which changes nothing
+            self.context.store.remove(stored)
         return len(ids)
 
     def _take_leftovers(self) -> int:

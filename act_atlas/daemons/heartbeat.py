@@ -57,11 +57,15 @@ class Heartbeat(AtlasDaemon):
         """Heartbeats of jobs that the tower speaks for."""
         results = self.panda().update_bulk([self._heartbeat(r) for r in rows])
         answered = dict(zip([r.id for r in rows], results, strict=True))
+        over = [r for r in rows if r.state in ALIVE and answered[r.id].commands & OVER]
+        known = self.panda().job_status([r.pandaid for r in over]) if over else {}
+        won = [r.id for r in over if _has_won(known.get(r.pandaid))]
 
         def write(connection: Connection) -> None:
             told = {r.id: STATUS.get(r.state, "starting") for r in rows if answered[r.id].accepted}
             db.told(connection, told, next_s=self.atlas.panda.heartbeat_s)
-            self._obey(connection, rows, answered)
+            db.set_values(connection, won, sendhb=False, due=None)
+            self._obey(connection, [r for r in over if r.id not in won], answered)
 
         self.db.run("told", write)
         _log_refused(rows, answered)
@@ -80,9 +84,8 @@ class Heartbeat(AtlasDaemon):
             job_metrics=f"coreCount={row.cores}",
         )
 
-    def _obey(self, connection: Connection, rows: Sequence[AnyRow], answered: Mapping[int, UpdateResult]) -> None:
-        """PanDA wants a job's end, or has ended it."""
-        doomed = [r for r in rows if r.state in ALIVE and answered[r.id].commands & OVER]
+    def _obey(self, connection: Connection, doomed: Sequence[AnyRow], answered: Mapping[int, UpdateResult]) -> None:
+        """PanDA wants these jobs' end, or has ended them."""
         if not doomed:
             return
         moves = [Move(r.id, r.state, Event.KILL, f"PanDA says {_words(answered[r.id])}") for r in doomed]
@@ -142,6 +145,11 @@ def _speaks(row: AnyRow) -> bool:
 def _knows(status: JobStatus | None) -> bool:
     """PanDA knows the end; a job it does not know at all it has archived."""
     return status is None or status.status in KNOWS_END
+
+
+def _has_won(status: JobStatus | None) -> bool:
+    """The pilot's success is known to PanDA before the CE tells of its start; no reason to kill anything."""
+    return status is not None and status.status == "finished"
 
 
 def _end(row: AnyRow) -> str:

@@ -132,8 +132,8 @@ def complaints(picture: Picture, kinds: Mapping[int, Kind]) -> Iterator[str]:
         tower = job.row.state if job.row is not None else "nowhere"
         if job.panda["status"] != kind.panda:
             yield f"{pandaid} ({kind.what}): PanDA says {job.panda['status']}, not {kind.panda}"
-        if tower != kind.tower:
-            yield f"{pandaid} ({kind.what}): the tower says {tower}, not {kind.tower}"
+        if tower not in kind.tower:
+            yield f"{pandaid} ({kind.what}): the tower says {tower}, not {' or '.join(kind.tower)}"
         if runs != kind.runs:
             yield f"{pandaid} ({kind.what}): it ran {runs} times, not {kind.runs}"
         if not job.settled:

@@ -75,4 +75,3 @@ class Tower:
     def said(self, lines: int = 15) -> str:
         """The end of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
-

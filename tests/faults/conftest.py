@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--all-faults", action="store_true", help="every point, fault, weather and database")
     group.addoption("--faults-seed", type=int, help="chooses the sample (default: today's date)")
-    group.addoption("--record-points", action="store_true", help="write points.txt anew")
+    group.addoption("--record-points", action="store_true", help="add new points to points.txt")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,15 +5,16 @@ Every fault point is walked in the first course in which it is passed. The weath
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from act.db.schema import proxies
+from act.db.schema import delegations, proxies
 from act_atlas.db import pandajobs
-from tests.faults.scene import CALL_S, LATE_S, Scene, Want
+from tests.faults.scene import CALL_S, FINAL, LATE_S, Scene, Want
 
 SLOW_S = 0.05
 OUTAGE_S = 1.0
@@ -26,9 +27,8 @@ def _nothing(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Course:
-    """begin: called before the tower starts; later: called all the time, once it returns True no more.
-
-    loses: jobs may get lost between PanDA and the tower.
+    """begin: called before the tower starts; later: called all the time until it returns True, which means that what
+    it is for has happened; only then the parked job is killed. loses: jobs may get lost between PanDA and the tower.
     """
 
     begin: Callable[[Scene], None] = _nothing
@@ -61,12 +61,14 @@ def _refused(scene: Scene) -> None:
 
 
 def _old_proxy(scene: Scene) -> bool:
-    """Once there are jobs at the CE, the proxy has but an hour left."""
-    if not scene.ce.engine.jobs:
-        return False
+    """Once there are delegations, their proxy has but an hour left; over when a renewed one is at a CE."""
+    first = update(proxies).where(proxies.c.generation == 1).values(expires=proxies.c.expires - 95 * 3600)
+    fresh = proxies.c.expires > time.time() + 90 * 3600
     with scene.database.engine.begin() as connection:
-        connection.execute(update(proxies).values(expires=proxies.c.expires - 95 * 3600))
-    return True
+        found = connection.scalars(select(delegations.c.generation)).all()
+        if found:
+            connection.execute(first.where(fresh))
+    return any(generation > 1 for generation in found)
 
 
 def _full_no_more(scene: Scene) -> bool:
@@ -81,7 +83,7 @@ def _told_to_speak(scene: Scene) -> bool:
     """Somebody wants the tower to report on jobs whose pilots do so themselves, again and again."""
     with scene.database.engine.begin() as connection:
         connection.execute(update(pandajobs).where(pandajobs.c.state == "running").values(due=0))
-    return False
+    return all(s["status"] in FINAL for s in scene.stories().values() if s["queue"] == "MIXED")
 
 
 def _lose_job(scene: Scene) -> bool:

@@ -176,8 +176,8 @@ class Scene:
         """PanDA has waited long enough for jobs that nobody tells it of."""
         self.panda.board.clock.forward(SENT_FOR_TOO_LONG_S)
 
-    def act(self) -> None:
-        """What happens from outside as time goes by: PanDA wants the end of the parked job once it is looked after."""
+    def kill_parked(self) -> None:
+        """PanDA wants the end of the parked job, once it has heard of it."""
         for pandaid, want in self.wanted.items():
             if want.queue == "PARKED" and self.panda.board.status(pandaid) == ("starting", 1):
                 self.panda.board.kill(pandaid)

@@ -27,8 +27,7 @@ def test_every_point_that_is_passed_is_on_the_list(
     for point in walk.record(tmp_path, ca, database_url, course):
         passed.setdefault(point.key, point)
     if pytestconfig.getoption("--record-points", default=False):
-        lines = [f"{p.daemon} {p.place} {p.course}\n" for p in sorted(passed.values())]
-        walk.POINTS_FILE.write_text("".join(lines))
+        walk.add_points(passed.values())
     missing = set(passed) - {p.key for p in walk.points()}
     assert not missing, f"run 'pytest tests/faults -k on_the_list --record-points' and commit points.txt: {missing}"
 

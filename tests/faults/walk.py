@@ -1,14 +1,14 @@
 """The list of fault points, the faults to be tried at them, and how one such case is run.
 
 `POINTS` is kept in points.txt, so that the cases are known without running anything; a test compares it with what is
-passed, and ``pytest tests/faults --record-points`` writes it anew.
+passed, and ``pytest tests/faults --record-points`` adds what is new.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,13 @@ class Case:
 def points() -> list[Point]:
     """As written down."""
     return [Point(*line.split(" ", 2)) for line in POINTS_FILE.read_text().splitlines()]
+
+
+def add_points(found: Iterable[Point]) -> None:
+    """Write down those that are new."""
+    known = {p.key: p for p in [*found, *points()]}
+    lines = [f"{p.daemon} {p.place} {p.course}\n" for p in sorted(known.values())]
+    POINTS_FILE.write_text("".join(lines))
 
 
 def all_cases() -> Iterator[Case]:
@@ -131,8 +138,9 @@ def _drive(scene: Scene, processes: Processes, course: str, outage_at: Path | No
     while not scene.settled():
         assert time.monotonic() < end, f"not over: {scene.left()} {scene.stories()}\n{processes.said()}"
         processes.tend()
-        scene.act()
-        if later is not None and later(scene):
+        if later is None:
+            scene.kill_parked()
+        elif later(scene):
             later = None
         if outage_at is not None and outage_at.exists():
             scene.outage(OUTAGE_S)

@@ -39,10 +39,7 @@ def blank(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
 
 def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
     def compare(connection: Connection) -> list[Any]:
-        options = {
-            "compare_type": True,
-            "include_object": lambda _o, _n, kind, _r, _c: kind != "foreign_key_constraint",
-        }
+        options = {"compare_type": True}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
     assert database.read("test", compare) == []
@@ -66,14 +63,15 @@ def test_upgrading_twice_changes_nothing(blank: Database) -> None:
 
 
 def test_a_database_without_the_schema_is_refused_with_what_to_do(blank: Database) -> None:
-    with pytest.raises(ConfigError, match="has schema none.*actctl db upgrade"):
+    with pytest.raises(ConfigError, match=r"has schema none.*actctl db upgrade"):
         migrate.check(blank)
 
 
 def test_a_database_of_another_release_is_refused_with_what_to_do(blank: Database) -> None:
     migrate.upgrade(blank)
-    blank.run("test", lambda c: c.execute(text("UPDATE alembic_version SET version_num = CONCAT(version_num, 'x')")))
-    with pytest.raises(ConfigError, match="core_.*x.*actctl db upgrade"):
+    newer = text("UPDATE alembic_version SET version_num = 'core_9999' WHERE version_num LIKE 'core%'")
+    blank.run("test", lambda c: c.execute(newer))
+    with pytest.raises(ConfigError, match=r"core_9999.*actctl db upgrade"):
         migrate.check(blank)
 
 

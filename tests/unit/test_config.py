@@ -84,9 +84,9 @@ def test_a_file_with_only_the_elements_of_conversion_loads(tmp_path: Path) -> No
 
 
 def test_relative_paths_start_at_the_files_directory(tmp_path: Path) -> None:
-    config = load_core(write(tmp_path, "<config><paths><log_dir>logs</log_dir><run_dir>/run/act</run_dir></paths>"
+    config = load_core(write(tmp_path, "<config><paths><store_dir>kept</store_dir><run_dir>/run/act</run_dir></paths>"
                                        "<database><url>sqlite:///act.db</url></database></config>"))
-    assert config.paths.log_dir == tmp_path / "logs"
+    assert config.paths.store_dir == tmp_path / "kept"
     assert config.paths.run_dir == Path("/run/act")
     assert config.paths.store_dir == tmp_path / "var/store"
     assert config.database.url == f"sqlite:///{tmp_path}/act.db"
@@ -174,7 +174,7 @@ def test_values_of_panda_that_make_no_sense_are_refused(tmp_path: Path, xml: str
 
 def test_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        CoreConfig().paths.log_dir = Path("/elsewhere")  # type: ignore[misc]
+        CoreConfig().paths.store_dir = Path("/elsewhere")  # type: ignore[misc]
 
 
 def test_the_password_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None:

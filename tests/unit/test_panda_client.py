@@ -48,7 +48,7 @@ def test_job_keeps_nulls_and_numbers_as_text_for_the_pilot() -> None:
     "bad",
     [
         {"PandaID": None}, {"PandaID": -1}, {"PandaID": "seven"}, {"PandaID": 10**30}, {"PandaID": 1.5},
-        {"attemptNr": "NULL"}, {"coreCount": 10**12}, {"minRamCount": -5}, {"coreCount": [1]}, {"taskID": True},
+        {"attemptNr": "NULL"}, {"coreCount": 10**12}, {"maxCpuCount": 10**12}, {"coreCount": [1]},
         {"jobName": "\udc80"},
     ],
 )  # fmt: skip

@@ -1,0 +1,127 @@
+"""A whole tower in real processes, between a simulated PanDA and simulated or real CEs, for the acceptance tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from act_atlas.demo.mix import Kind
+from act_atlas.demo.picture import Observer, Picture
+from act_atlas.trial import Tower, TrialCE, World
+from tests.grid.control import Grid
+
+LOOK_S = 0.5
+# Everything as in production, but in a hurry.
+CORE = """<daemons><idle_s>0.3</idle_s></daemons>
+<leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
+<polling><status_s>1</status_s><missing_s>3</missing_s><sweep_s>5</sweep_s><silent_s>60</silent_s>
+  <delegation_idle_s>4</delegation_idle_s></polling>
+<breaker><failures>2</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
+<timeouts><connect_s>3</connect_s><read_s>{read_s}</read_s><call_s>{call_s}</call_s>
+  <transfer_s>30</transfer_s></timeouts>"""
+PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>{most}</minjobs>
+<retry_s>5</retry_s><heartbeat_s>10</heartbeat_s><final_grace_s>10</final_grace_s>"""
+
+
+class Trial:
+    """A world and its tower; a context manager that stops both. grid: of the real CEs, where there are any."""
+
+    def __init__(self, directory: Path, grid: Grid | None = None) -> None:
+        self.grid = grid
+        self.world = World(directory, grid.ca_dir if grid else None)
+        self.kinds: dict[int, Kind] = {}
+        self.core_file = directory / "aCTConfigARC.xml"
+
+    def __enter__(self) -> Self:
+        self.world.start_panda("--adder", "1")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and hasattr(self, "tower"):
+            error.add_note(f"the tower said:\n{self.tower.said(40)}")
+        if hasattr(self, "observer"):
+            self.observer.close()
+        self.world.__exit__()
+
+    def real_ces(self, *names: str) -> list[TrialCE]:
+        """CEs of the test grid."""
+        assert self.grid is not None
+        return [TrialCE("ARC-CE", self.grid.ce(name).url, "fork") for name in names]
+
+    def set_up(
+        self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", core: str = "",
+        panda: str = "", lease_s: float = 60, read_s: float = 10, call_s: float = 15, most: int = 100,
+    ) -> Tower:  # fmt: skip
+        """Configure and set up the tower; core and panda: further XML elements."""
+        credential = self.grid.user_cert("alice") if self.grid else None
+        self.environment = self.world.configure(
+            queues, credential=credential, database=database, panda=PANDA.format(most=most) + panda,
+            core=CORE.format(lease_s=lease_s, read_s=read_s, call_s=call_s) + core,
+        )  # fmt: skip
+        self.tower = self.world.tower(self.environment)
+        self.observer = Observer(self.world, self.core_file)
+        return self.tower
+
+    def order(self, kind: Kind, count: int = 1) -> list[int]:
+        """Have jobs of a kind defined at PanDA."""
+        ids = self.world.order(kind.queue, count=count, **kind.order)
+        self.kinds |= dict.fromkeys(ids, kind)
+        return ids
+
+    def look(self) -> Picture:
+        """All jobs that were ordered, as they are now."""
+        return self.observer.look(self.kinds)
+
+    def wait(self, what: str, done: Callable[[Picture], bool], within_s: float) -> Picture:
+        """Look until ``done``; AssertionError with where things are if it does not come."""
+        end = time.monotonic() + within_s
+        while True:
+            picture = self.look()
+            if done(picture):
+                return picture
+            assert time.monotonic() < end, f"in {within_s} s not {what}: {where_all_are(picture)}"
+            time.sleep(LOOK_S)
+
+    def kill_at_panda(self, *pandaids: int) -> None:
+        """Somebody asks PanDA for the end of jobs."""
+        self.world.call("POST", "/_sim/kill", {"pandaids": list(pandaids)})
+
+    def settle(self, within_s: float) -> Picture:
+        """Until all jobs are over everywhere and nothing of them is left at any CE."""
+        picture = self.wait("settled", lambda p: p.settled, within_s)
+        end = time.monotonic() + 30
+        while left := self.observer.left_at_ces():
+            assert time.monotonic() < end, f"still at CEs: {left}"
+            time.sleep(LOOK_S)
+        return picture
+
+    def simulator(self, ce: TrialCE) -> Mapping[str, Any]:
+        """What a simulated CE knows."""
+        state: Mapping[str, Any] = self.world.call("GET", "/_sim/state", base=base_of(ce))
+        return state
+
+    def disturb(self, ce: TrialCE, what: str, body: Any) -> None:
+        """Tell the controls of a simulated CE something."""
+        self.world.call("POST", f"/_sim/{what}", body, base=base_of(ce))
+
+
+def base_of(ce: TrialCE) -> str:
+    """Where the controls of a simulated CE are."""
+    return ce.url.removesuffix(urlsplit(ce.url).path)
+
+
+def where_all_are(picture: Picture) -> str:
+    """For people who wonder what hangs."""
+    lines = [f"{picture.delegations} delegations"]
+    for pandaid, job in picture.jobs.items():
+        if not job.settled:
+            row = job.row.state if job.row is not None else "-"
+            attempts = [f"{a.id} {a.state} {a.ce_job_id} wish={a.wish} {a.error or ''}" for a in job.attempts]
+            lines.append(f"{pandaid}: PanDA {job.panda['status']}, tower {row}, attempts {attempts}")
+    return "\n".join(lines)
