@@ -20,11 +20,11 @@ demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex: real A-REX 7),
 
 test: $(VENV)/.act-test ## Set up and run all tests (PYTEST="-k words" for some)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
-	@$(PYTHON) -m pytest $(PYTEST)
+	@tests/run.sh $(abspath $(PYTHON)) $(PYTEST)
 
 test-faults: $(VENV)/.act-test ## Walk every fault point with every fault, on SQLite and MariaDB (hours)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
-	@$(PYTHON) -m pytest tests/faults --all-faults $(PYTEST)
+	@tests/run.sh $(abspath $(PYTHON)) -n 2 tests/faults --all-faults $(PYTEST)
 
 check: $(VENV)/.act-check ## ruff and mypy --strict
 	@$(VENV)/bin/ruff check .

@@ -74,4 +74,4 @@ def ask(call: Callable[[], T]) -> T:
     try:
         return call()
     except (ARCError, ValueError, LookupError, TypeError, AttributeError) as e:
-        raise CEBroken(f"the answer of the CE is not as agreed: {e!r}") from e
+        raise CEBroken(f"the answer of the CE is not as agreed: {type(e).__name__}: {e}") from e

@@ -184,7 +184,7 @@ class Transport:
     def _translated(self, error: Exception, method: str, url: str) -> CEUnreachable | CredentialError:
         if refuses_us(error):
             return CredentialError(f"CE {self._host} does not accept our certificate: {error}")
-        return CEUnreachable(f"CE {self._host}: no answer to {method} {url}: {error!r}")
+        return CEUnreachable(f"CE {self._host}: no answer to {method} {url}: {str(error) or type(error).__name__}")
 
     def _judged(self, answer: Answer, method: str, url: str) -> Answer:
         what = f"CE {self._host} answered {method} {url} with {answer.status} {answer.reason}"

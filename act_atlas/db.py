@@ -127,7 +127,7 @@ def _good_row(job: AcquiredJob) -> dict[str, Any]:
 
 def _bad_row(job: MalformedJob) -> dict[str, Any]:
     facts = {"label": "", "priority": 0, "cores": 1, "metadata": {"malformed": job.reason}}
-    return {"attempt_nr": 0, "job": job.raw, **facts}
+    return {"attempt_nr": job.attempt_nr or 0, "job": job.raw, **facts}
 
 
 def move(connection: Connection, wanted: Sequence[Move], *, who: str, holder: str | None = None) -> dict[int, str]:
@@ -207,13 +207,14 @@ def told(connection: Connection, states: Mapping[int, str], *, next_s: float) ->
         )
 
 
-def waiting_and_running(connection: Connection) -> dict[str, tuple[int, int]]:
-    """Queue -> (jobs that wait, jobs that run)."""
-    rows = connection.execute(
+def waiting_and_running(connection: Connection, queue: str | None = None) -> dict[str, tuple[int, int]]:
+    """Queue (one, or all that have any) -> (jobs that wait, jobs that run)."""
+    query = (
         select(pandajobs.c.queue, pandajobs.c.state, func.count())
         .where(pandajobs.c.state.in_((*WAITING, "running", "transferring")))
-        .group_by(pandajobs.c.queue, pandajobs.c.state)
+        .group_by(pandajobs.c.state, pandajobs.c.queue)
     )
+    rows = connection.execute(query if queue is None else query.where(pandajobs.c.queue == queue))
     found: dict[str, tuple[int, int]] = {}
     for queue, state, n in rows:
         waiting, running = found.get(queue, (0, 0))
@@ -239,17 +240,19 @@ def overdue(connection: Connection, state: str, seconds: float, *, limit: int) -
 
 def to_archive(connection: Connection, *, after_s: float, limit: int) -> Rows:
     """Jobs that ended at least ``after_s`` ago and of which no attempt has anything left to do, locked."""
-    busy = (
-        select(attempts.c.id)
-        .where(attempts.c.app == SOURCE, attempts.c.appjob_id == pandajobs.c.id, attempts.c.state != "archived")
-        .exists()
-    )
+    busy = attempts.alias()
+    still = (busy.c.app == SOURCE) & (busy.c.appjob_id == pandajobs.c.id) & (busy.c.state != "archived")
+    ids: list[int] = []
+    for state in sorted(PANDAJOB.final):
+        ids += connection.scalars(
+            select(pandajobs.c.id)
+            .outerjoin(busy, still)
+            .where(pandajobs.c.state == state, pandajobs.c.since < now() - after_s, busy.c.id.is_(None))
+            .order_by(pandajobs.c.since)
+            .limit(limit - len(ids))
+        )
     return connection.execute(
-        select(pandajobs)
-        .where(pandajobs.c.state.in_(PANDAJOB.final), pandajobs.c.since < now() - after_s, ~busy)
-        .order_by(pandajobs.c.since)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+        select(pandajobs).where(pandajobs.c.id.in_(ids)).order_by(pandajobs.c.id).with_for_update(skip_locked=True)
     ).all()
 
 
@@ -257,7 +260,9 @@ def archive_rows(connection: Connection, rows: Rows) -> None:
     """Fold jobs, their attempts and events into the archive, and delete them."""
     ids = [r.id for r in rows]
     old = connection.execute(
-        select(attempts).where(attempts.c.app == SOURCE, attempts.c.appjob_id.in_(ids)).order_by(attempts.c.id)
+        select(attempts)
+        .where(attempts.c.app == SOURCE, attempts.c.appjob_id.in_(ids))
+        .order_by(attempts.c.appjob_id, attempts.c.id)
     ).all()
     stories = {(LEDGER.kind, r.id): _story(r) for r in rows} | {("cejob", a.id): _story(a) for a in old}
     for kind, kind_ids in ((LEDGER.kind, ids), ("cejob", [a.id for a in old])):

@@ -46,7 +46,7 @@ FLOW = steps(
         ("toresubmit", Event.GIVEUP, "toclean", "validator archiver"),
         ("toclean", Event.CLEANED, "failed", "pandastatus validator archiver"),
         (f"sent {_ALIVE}", Event.KILL, "tobekilled", "heartbeat operator archiver"),
-        ("tobekilled", Event.KILLED, "cancelled", "pandastatus archiver"),
+        ("tobekilled", Event.KILLED, "cancelled", "pandastatus heartbeat archiver"),
         ("finished", Event.REPORTED, "done", "heartbeat archiver"),
         ("failed", Event.REPORTED, "donefailed", "heartbeat archiver"),
         ("cancelled", Event.REPORTED, "donecancelled", "heartbeat archiver"),

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--ces", type=int, default=2)
     parser.add_argument("--run-s", type=float, default=5.0)
+    parser.add_argument("--slots", type=int, help="jobs that run at a time at each CE (default: no limit)")
     options = parser.parse_args()
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
     ca = TestCA(options.dir / "ca")
@@ -37,6 +38,7 @@ def main() -> None:
                     ca,
                     run="pretend",
                     run_s=options.run_s,
+                    slots=options.slots,
                     on_start=pilot.on_start,
                     on_end=pilot.on_end,
                 )

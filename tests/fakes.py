@@ -39,28 +39,37 @@ class Crash(BaseException):
 
 
 class Power:
-    """The tower's power supply: counts the effects, and can be cut at any of them."""
+    """The tower's power supply: counts the effects, can be cut at any of them, and can make any of them fail."""
 
     def __init__(self) -> None:
         self.passed: list[str] = []
         self._cut_at: int | None = None
+        self._fail_at: int | None = None
         self._off = False
 
     def cut_at(self, number: int) -> None:
         """Die at the effect with this number, counted from now."""
         self.passed, self._cut_at = [], number
 
-    def restore(self) -> None:
-        """Power is back, for good."""
-        self._cut_at, self._off = None, False
+    def fail_at(self, number: int) -> None:
+        """Let the effect with this number, counted from now, end in an error."""
+        self.passed, self._fail_at = [], number
 
-    def hit(self, point: str, phase: str, error: object = None) -> None:
-        """Pass a point; stands in for `act.faults.hit`. Raises Crash."""
-        if not self._off:
-            self._off = self._cut_at == len(self.passed)
-            self.passed.append(f"{point}:{phase}")
+    def restore(self) -> None:
+        """Power is back, for good, and nothing fails."""
+        self._cut_at, self._fail_at, self._off = None, None, False
+
+    def hit(self, point: str, phase: str, error: Callable[[str], ActError] = CEUnreachable) -> None:
+        """Pass a point; stands in for `act.faults.hit`. Raises Crash, or ``error``."""
         if self._off:
             raise Crash
+        number = len(self.passed)
+        self.passed.append(f"{point}:{phase}")
+        if number == self._cut_at:
+            self._off = True
+            raise Crash
+        if number == self._fail_at:
+            raise error(f"injected at {point}:{phase}")
 
 
 @dataclass
@@ -102,6 +111,7 @@ class Site:
     calls: Counter[str] = field(default_factory=Counter)
     files: dict[str, bytes] = field(default_factory=dict)
     mix_up: bool = False  # answers of bulks come in the wrong order
+    lists_nothing: bool = False
     _late: list[Callable[[], Any]] = field(default_factory=list)
     _ids: int = 0
 
@@ -198,8 +208,8 @@ class FakeCE:
         self.site.do("arm", work, ce_job_id)
 
     def list_ids(self) -> frozenset[str]:
-        mine = self.proxy.identity
-        return self.site.do("list_ids", lambda: frozenset(i for i, j in self.site.jobs.items() if j.owner == mine))
+        mine = {i for i, j in self.site.jobs.items() if j.owner == self.proxy.identity}
+        return self.site.do("list_ids", lambda: frozenset() if self.site.lists_nothing else frozenset(mine))
 
     def inspect(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
         return self.site.do("inspect", lambda: {i: self._tell(i) for i in ce_job_ids}, ce_job_ids)

@@ -88,14 +88,7 @@ class Tower(Rows):
 
     def pass_time(self, seconds: float) -> None:
         """As if so much time had gone by for the database."""
-
-        def shift(connection: Any) -> None:
-            for table in metadata.sorted_tables:
-                times = [c for c in table.c if isinstance(c.type, Double) and c.name not in ("expires", "at")]
-                if times:
-                    connection.execute(update(table).values({c: c - seconds for c in times}))
-
-        self.db.run("test", shift)
+        pass_time(self.db, seconds)
 
     def settle(
         self, rounds: int = 12, kinds: Sequence[str] = BY_NAME, *, seconds: float = 700, until: Sequence[int] = ()
@@ -122,6 +115,18 @@ class Tower(Rows):
         """Close all connections."""
         self._context.close()
         self.db.close()
+
+
+def pass_time(database: Database, seconds: float) -> None:
+    """Put all times in a database back, but for those of events and those by clocks of others."""
+
+    def shift(connection: Any) -> None:
+        for table in metadata.sorted_tables:
+            times = [c for c in table.c if isinstance(c.type, Double) and c.name not in ("expires", "at")]
+            if times:
+                connection.execute(update(table).values({c: c - seconds for c in times}))
+
+    database.run("test", shift)
 
 
 def make_tower(directory: Path, template: Path, sites: int = 1, extra: str = "", power: Power | None = None) -> Tower:

@@ -103,6 +103,7 @@ def daemon(name: str, once: bool) -> None:
         else:
             sys.exit(runner.run(lambda: None, _until_signal()))
     finally:
+        runner.daemon.close()
         runner.context.close()
 
 

@@ -48,6 +48,9 @@ class Daemon(ABC):
     def work(self, lane: Key) -> int:
         """One bounded pass; returns how many jobs moved."""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing
+        """Give back what is the daemon's own; the context belongs to whoever made it."""
+
     def claim(self) -> Lease:
         """A fresh claim by this daemon."""
         return Lease(self.name, self.context.config.leases.lease_s, self.context.config.leases.margin_s)

@@ -62,5 +62,8 @@ def make(source: ProxySource) -> tuple[bytes, x509.ProxyInfo]:
         raise CredentialError(
             f"{error.filename} cannot be read ({error.strerror}): it must belong to the account that runs act"
         ) from error
-    pem = x509.make_proxy(cert_pem, key_pem, source.lifetime_h * HOUR_S)
-    return pem, x509.read_proxy(pem)
+    try:
+        pem = x509.make_proxy(cert_pem, key_pem, source.lifetime_h * HOUR_S)
+        return pem, x509.read_proxy(pem)
+    except CredentialError as error:
+        raise CredentialError(f"{source.source_cert} with the key in {key}: {error}") from error

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from act.daemons.base import Daemon, Key, Lane
 from act.daemons.context import Context
 from act.daemons.lease import Lease
-from act.daemons.submitter import arm_all
+from act.daemons.submitter import arm_all, bulk_size
 from act.db import cejobs, claims, credentials, lanes, meta, specs
 from act.db.engine import AnyRow, chunks
 from act.db.moves import Move
@@ -88,7 +88,8 @@ class Reconciler(Daemon):
             ce_job_id = tokens.get(row.token)
             if ce_job_id is not None:
                 why = f"found at the CE as {ce_job_id}"
-                moves.append(Move(row.id, "submitting", Event.ACCEPTED, why, {"ce_job_id": ce_job_id}))
+                values = {"ce_job_id": ce_job_id, "missing_at": None}
+                moves.append(Move(row.id, "submitting", Event.ACCEPTED, why, values))
             elif complete:
                 absent.append(row)
         lease.check()
@@ -144,7 +145,8 @@ class Reconciler(Daemon):
     def _settle_absent(self, ce: ComputeElement, rows: Sequence[AnyRow], begun: float, lease: Lease) -> int:
         """Rows whose token is not at the CE: after two complete lists they were never created."""
         twice = self._twice(rows, begun)
-        alone = {r.id for r in twice if r.doubts and ce.batch >> (r.doubts - 1) <= 1}
+        size = bulk_size(ce, self.context.config)
+        alone = {r.id for r in twice if r.doubts and size >> (r.doubts - 1) <= 1}
         moves = [
             Move(r.id, "submitting", Event.PUTBACK, "not at the CE", {"missing_at": None})
             for r in twice

@@ -85,6 +85,7 @@ def target(config: CoreConfig) -> Callable[[str, Callable[[], None], Callable[[]
         try:
             return runner.run(beat, stopping)
         finally:
+            runner.daemon.close()
             runner.context.close()
 
     return run

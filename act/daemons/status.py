@@ -16,6 +16,8 @@ from act.model import CEStatus
 from act.states import CEJOB, MAX_SUBMISSIONS, Event
 
 FOLLOWED = ("submitted", "holding", "running", "finishing", "cancelling")
+# Nothing to ask about, but other daemons need the CE for these.
+AWAITED = ("submitting", "created", "torerun", "tocancel", "finished", "tofetch", "toclean")
 
 
 class Status(Daemon):
@@ -37,7 +39,8 @@ class Status(Daemon):
         except BaseException:
             self.db.run("unpoll", lambda c: lanes.unclaim(c, *lane, lease.holder))
             raise
-        self.db.run("polled", lambda c: lanes.polled(c, *lane))
+        silent_s = self.context.config.polling.silent_s
+        self.db.run("polled", lambda c: lanes.polled(c, *lane, silent_s))
         return moved
 
     def _poll_all(self, lane: Lane) -> int:
@@ -48,10 +51,13 @@ class Status(Daemon):
         while True:
             rows = self.db.read("followed", partial(cejobs.at_ce, lane=lane, states=FOLLOWED, after=after, limit=limit))
             if not rows:
-                return moved
+                break
             ce = ce or self.context.ce(lane)
             moved += self._poll(ce, rows)
             after = rows[-1].id
+        if ce is None and self.db.read("awaited", lambda c: cejobs.any_at_ce(c, lane, AWAITED)):
+            self.context.ce(lane).probe()  # deadlines lean on whether the CE speaks
+        return moved
 
     def _poll(self, ce: ComputeElement, rows: Sequence[AnyRow]) -> int:
         answers = ce.status([r.ce_job_id for r in rows])

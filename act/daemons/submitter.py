@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
+from act.config import CoreConfig
 from act.daemons.base import Daemon, Key, Lane
 from act.daemons.lease import Lease
 from act.db import cejobs, ces, claims, credentials, lanes, meta, specs
@@ -47,7 +48,7 @@ class Submitter(Daemon):
         jobs = self.db.read("specs", lambda c: specs.get(c, [r.jobspec_id for r in rows]))
         created: list[AnyRow] = []
         trouble: CEUnreachable | CEFull | CredentialError | None = None
-        for group in _by_doubts(rows, ce.batch):
+        for group in _by_doubts(rows, bulk_size(ce, self.context.config)):
             if trouble is not None:
                 self._put_back([r.id for r in group], "not sent: the CE had trouble with others", lease)
                 continue
@@ -195,6 +196,11 @@ def arm_all(ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec]
             break
         moves.append(Move(row.id, "created", Event.ARMED))
     return moves
+
+
+def bulk_size(ce: ComputeElement, config: CoreConfig) -> int:
+    """How many jobs go out in one call while none of them is in doubt."""
+    return min(ce.batch, config.polling.submit_batch)
 
 
 def _by_doubts(rows: Sequence[AnyRow], batch: int) -> list[list[AnyRow]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
 from act.db import moves, specs
 from act.db.engine import AnyRow, chunks, now
@@ -167,7 +167,7 @@ def claim_placeless(
     ids = connection.scalars(
         select(cejobs.c.id)
         .where(cejobs.c.state == state, cejobs.c.ce_id.is_(None), cejobs.c.flavour == flavour, _free())
-        .order_by(cejobs.c.id)
+        .order_by(cejobs.c.proxy_id, cejobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -206,17 +206,17 @@ def release(
 
 
 def in_doubt(connection: Connection, ce_id: int, proxy_id: int, *, limit: int) -> list[int]:
-    """Ids of submitting and created rows of a lane whose lease has ended, locked."""
-    return list(
-        connection.scalars(
+    """Ids of submitting and created rows of a lane whose lease has ended, ``limit`` of each at most, locked."""
+    ids: list[int] = []
+    for state in _IN_DOUBT:
+        ids += connection.scalars(
             select(cejobs.c.id)
-            .where(cejobs.c.state.in_(_IN_DOUBT), cejobs.c.ce_id == ce_id, cejobs.c.proxy_id == proxy_id)
-            .where(_free())
+            .where(cejobs.c.state == state, cejobs.c.ce_id == ce_id, cejobs.c.proxy_id == proxy_id, _free())
             .order_by(cejobs.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
         )
-    )
+    return ids
 
 
 def lanes(
@@ -228,6 +228,12 @@ def lanes(
     if expired:
         query = query.where(_free())
     return [(r.ce_id, r.proxy_id) for r in connection.execute(query)]
+
+
+def any_at_ce(connection: Connection, lane: tuple[int, int], states: Sequence[str]) -> bool:
+    """Whether a lane (CE, proxy) has rows in ``states``."""
+    there = exists().where(cejobs.c.state.in_(states), cejobs.c.ce_id == lane[0], cejobs.c.proxy_id == lane[1])
+    return bool(connection.execute(select(there)).scalar())
 
 
 def known_ids(connection: Connection, ce_id: int, ce_job_ids: Sequence[str]) -> set[str]:
@@ -257,7 +263,7 @@ def mark_missing(connection: Connection, ids: Sequence[int]) -> None:
 
 def unseen(connection: Connection, app: str, *, limit: int, lock: bool) -> Rows:
     """Rows that changed since the application last acknowledged them; lock: kept from other readers."""
-    query = select(cejobs).where(cejobs.c.app == app, cejobs.c.unseen.is_(True)).order_by(cejobs.c.id).limit(limit)
+    query = select(cejobs).where(cejobs.c.app == app, cejobs.c.unseen == true()).order_by(cejobs.c.id).limit(limit)
     return connection.execute(query.with_for_update(skip_locked=True) if lock else query).all()
 
 
@@ -275,11 +281,15 @@ def acknowledge(connection: Connection, versions: Mapping[int, int]) -> None:
 def overdue(
     connection: Connection, flavour: str, state: str, after_s: float, *, silent_s: float, at_most_s: float, limit: int
 ) -> Rows:
-    """Rows longer in ``state`` than allowed. The time stands still while the CE is silent, at_most_s at most."""
+    """Rows longer in ``state`` than allowed.
+
+    A CE that was silent for ``silent_s`` or more stops the clock, which begins anew when it speaks again; but nothing
+    is put off by more than ``at_most_s``.
+    """
     spoke = or_(
         cejobs.c.ce_id.is_(None),
-        lane_rows.c.polled > now() - silent_s,
-        cejobs.c.since < now() - max(after_s, at_most_s),
+        (lane_rows.c.polled > now() - silent_s) & (lane_rows.c.heard < now() - after_s),
+        cejobs.c.since < now() - (after_s + at_most_s),
     )
     return connection.execute(
         select(cejobs)
@@ -301,9 +311,9 @@ def counts(connection: Connection) -> list[tuple[str, str, int]]:
 
 
 def history(connection: Connection, kind: str, job_ids: Sequence[int]) -> Rows:
-    """The events of jobs, oldest first."""
+    """The events of jobs, job by job, the oldest first."""
     return connection.execute(
-        select(events).where(events.c.kind == kind, events.c.job_id.in_(job_ids)).order_by(events.c.id)
+        select(events).where(events.c.kind == kind, events.c.job_id.in_(job_ids)).order_by(events.c.job_id, events.c.id)
     ).all()
 
 

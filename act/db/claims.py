@@ -37,7 +37,7 @@ class Limits:
 def lanes(connection: Connection, flavour: str) -> list[tuple[int, int]]:
     """(CE, proxy) pairs with attempts that wait for a CE."""
     query = (
-        select(candidates.c.cequeue_id, candidates.c.proxy_id).where(candidates.c.open.is_(True)).distinct().subquery()
+        select(candidates.c.cequeue_id, candidates.c.proxy_id).where(candidates.c.open == true()).distinct().subquery()
     )
     rows = connection.execute(
         select(cequeues.c.ce_id, query.c.proxy_id)
@@ -126,7 +126,7 @@ def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int)
     """Leave to other healthy CE queues what belongs there, so that in the end all have as much waiting."""
     places: dict[int, list[int]] = {}
     query = select(candidates.c.cejob_id, candidates.c.cequeue_id).where(
-        candidates.c.cejob_id.in_([r.id for r in rows]), candidates.c.open.is_(True)
+        candidates.c.cejob_id.in_([r.id for r in rows]), candidates.c.open == true()
     )
     for r in connection.execute(query):
         places.setdefault(r.cejob_id, []).append(r.cequeue_id)

@@ -76,6 +76,11 @@ class Database:
         """True for SQLite."""
         return self.url.get_backend_name() == "sqlite"
 
+    @property
+    def name(self) -> str:
+        """What to call it in front of people: the URL without its password."""
+        return self.url.render_as_string(hide_password=True)
+
     def run(self, label: str, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction and commit; again if the database asked for it before COMMIT.
 
@@ -103,10 +108,10 @@ class Database:
             except (DBAPIError, PoolTimeout) as error:
                 if isinstance(error, DBAPIError) and not _temporary(error):
                     if isinstance(error, OperationalError):
-                        raise DatabaseBusy(f"the database refuses: {_told(error)}") from error
+                        raise DatabaseBusy(f"the database {self.name} refuses: {_told(error)}") from error
                     raise
                 if n == TRIES - 1:
-                    raise DatabaseBusy(f"the database cannot be used: {_told(error)}") from error
+                    raise DatabaseBusy(f"the database {self.name} cannot be used, is it up? {_told(error)}") from error
             time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**n)
         raise AssertionError("unreachable")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, case, insert, or_, select, update
 
 from act.db.engine import AnyRow, now
 from act.db.schema import ces, lanes
@@ -52,8 +52,10 @@ def try_poll(connection: Connection, ce_id: int, proxy_id: int, holder: str, lea
     return result.rowcount == 1
 
 
-def polled(connection: Connection, ce_id: int, proxy_id: int) -> None:
-    """All jobs of the lane have been asked for, and the CE answered."""
+def polled(connection: Connection, ce_id: int, proxy_id: int, silent_s: float) -> None:
+    """All jobs of the lane have been asked for, and the CE answered; silent_s: so long without that was a silence."""
+    went_on = lanes.c.polled > now() - silent_s
+    _set(connection, ce_id, proxy_id, heard=case((went_on, lanes.c.heard), else_=now()))  # reads the old "polled"
     _set(connection, ce_id, proxy_id, polled=now(), claimed_by=None, claimed_until=None, error=None, paused_until=None)
 
 

@@ -37,7 +37,7 @@ def upgrade(database: Database) -> list[str]:
             command.upgrade(own, "heads")
             connection.commit()
     except DBAPIError as error:
-        raise DatabaseBusy(f"the database cannot be brought up to date: {error.orig}") from error
+        raise DatabaseBusy(f"the database {database.name} cannot be brought up to date: {error.orig}") from error
     database.run("initialise", _initialise)
     return sorted(database.read("revisions", _current))
 

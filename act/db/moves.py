@@ -138,15 +138,13 @@ def _reachable(machine: Machine, state: str) -> list[Step]:
 
 def _write(connection: Connection, ledger: Ledger, taken: list[_Taken], keep_claim: bool) -> None:
     table = ledger.table
-    groups: dict[tuple[str, ...], list[_Taken]] = defaultdict(list)
+    groups: dict[tuple[bool, tuple[str, ...]], list[_Taken]] = defaultdict(list)
     for t in taken:
-        groups[tuple(sorted(t.move.values))].append(t)
-    for columns, group in groups.items():
-        values: dict[str, Any] = {
-            "version": table.c.version + 1,
-            "since": now(),
-            "state": _per_row(table, "state", {t.row.id: t.target for t in group}),
-        }
+        groups[t.target != t.row.state, tuple(sorted(t.move.values))].append(t)
+    for (changes, columns), group in groups.items():
+        values: dict[str, Any] = {"version": table.c.version + 1}
+        if changes:  # a step back to the same state does not begin its time anew
+            values |= {"since": now(), "state": _per_row(table, "state", {t.row.id: t.target for t in group})}
         if not keep_claim:
             values |= {"claimed_by": None, "claimed_until": None}
         if any(t.row.wish is not None for t in group):

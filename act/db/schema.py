@@ -111,6 +111,7 @@ lanes = Table(
     Column("ce_id", BigId, ForeignKey(ces.c.id), primary_key=True),
     Column("proxy_id", BigId, ForeignKey(proxies.c.id), primary_key=True),
     Column("polled", Double),  # last complete pass over all its jobs
+    Column("heard", Double),  # since when it has been polled without a long silence
     Column("swept", Double),  # last look for orphans
     Column("claimed_by", String(100)),
     Column("claimed_until", Double),
@@ -173,6 +174,7 @@ cejobs = _table(
     Index(None, "app", "appjob_id"),
     Index(None, "ce_id", "ce_job_id"),
     Index(None, "delegation_id", "state"),
+    Index(None, "jobspec_id"),  # for the foreign key: specifications are deleted
 )
 
 candidates = Table(

@@ -24,9 +24,9 @@ class AtlasDaemon(Daemon):
         super().__init__(context, name, flavour)
         self.atlas = load_atlas()
         self.joblog = faults.port("joblog", Store(self.atlas.joblog.dir), StorageUnavailable)
-        self.cric = CricSource(
-            self.atlas, Path(context.config.paths.store_dir) / "cric", http_getter(context.config.ca_dir)
-        )
+        store = Path(context.config.paths.store_dir) / "cric"
+        source = CricSource(self.atlas, store, http_getter(context.config.ca_dir))
+        self.cric = faults.port("cric", source, SourceUnreachable)
         self._client: tuple[float, PandaClient] | None = None
         self._lock = threading.Lock()
 
@@ -43,6 +43,11 @@ class AtlasDaemon(Daemon):
                 server = self._server(proxy.pem if proxy else b"")
                 self._client = version, faults.port("panda", connect(server), SourceUnreachable)
             return self._client[1]
+
+    def close(self) -> None:
+        """Give back the connections to PanDA."""
+        if self._client is not None:
+            self._client[1].close()
 
     def _server(self, pem: bytes) -> PandaServer:
         panda, timeouts = self.atlas.panda, self.context.config.timeouts

@@ -54,7 +54,7 @@ class GetJob(AtlasDaemon):
         if not isinstance(lane, str):
             return self._take_leftovers()
         queue = self.queues().get(lane)
-        room = self._room(queue, self.db.read("loads", db.waiting_and_running)) if queue else 0
+        room = self._room(queue, self.db.read("load", lambda c: db.waiting_and_running(c, lane))) if queue else 0
         if queue is None or room <= 0:
             return 0
         self._plan(lane, found=False)

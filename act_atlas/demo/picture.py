@@ -74,9 +74,9 @@ class Picture:
         found = [(i, e) for i, job in self.jobs.items() for e in job.events]
         return sorted(found, key=lambda pair: pair[1].id)
 
-    def panda_counts(self) -> Counter[str]:
-        """PanDA's state -> number of jobs."""
-        return Counter(j.panda["status"] for j in self.jobs.values())
+    def panda_counts(self, queue: str | None = None) -> Counter[str]:
+        """PanDA's state -> number of jobs, of one queue or all."""
+        return Counter(j.panda["status"] for j in self.jobs.values() if queue in (None, j.panda["queue"]))
 
     def tower_counts(self) -> Counter[str]:
         """The tower's state -> number of jobs it has."""

@@ -41,9 +41,10 @@ class AcquiredJob:
 
 @dataclass(frozen=True, slots=True)
 class MalformedJob:
-    """What stood in an answer in place of a job. pandaid is None where not even that can be read."""
+    """What stood in an answer in place of a job. pandaid and attempt_nr are None where not even they can be read."""
 
     pandaid: int | None
+    attempt_nr: int | None
     reason: str
     raw: str
 
@@ -56,12 +57,20 @@ def parse_all(items: Iterable[object]) -> tuple[tuple[AcquiredJob, ...], tuple[M
         try:
             jobs.append(AcquiredJob.parse(item))
         except BadJobSpec as e:
-            malformed.append(MalformedJob(_pandaid(item), str(e), json.dumps(item)))
+            malformed.append(MalformedJob(*_numbers(item), str(e), json.dumps(item)))
     return tuple(jobs), tuple(malformed)
 
 
-def _pandaid(item: object) -> int | None:
+def _numbers(item: object) -> tuple[int | None, int | None]:
+    """(PandaID, attemptNr) of something that is no job: with both, PanDA can be told so."""
+    if not isinstance(item, Mapping):
+        return None, None
+    fields = PandaJob(item)
     try:
-        return PandaJob(item).panda_id if isinstance(item, Mapping) else None
+        pandaid = fields.panda_id
     except BadJobSpec:
-        return None
+        return None, None
+    try:
+        return pandaid, fields.integer("attemptNr", 0, _MOST_ATTEMPTS)
+    except BadJobSpec:
+        return pandaid, None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 from act.errors import ActError
 
@@ -37,18 +38,20 @@ class Tower:
         if done.returncode:
             raise ActError(f"the tower cannot be set up: {done.stderr.strip()}")
 
-    def actctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the operator to its end; its output is text."""
-        return subprocess.run([*_ACTCTL, *arguments], env=self.environment, text=True, capture_output=True,
-                              stdin=subprocess.DEVNULL, timeout=CALL_S)  # fmt: skip
+    def actctl(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the operator to its end; its output is text. environment: added for this one."""
+        return subprocess.run([*_ACTCTL, *arguments], env=self.environment | environment, text=True,
+                              capture_output=True, stdin=subprocess.DEVNULL, timeout=CALL_S)  # fmt: skip
 
-    def start(self, **environment: str) -> None:
-        """Start the master; further environment for this run. What it says goes to ``log``."""
+    def spawn(self, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start a command that goes on; what it says goes to a file. It ends with us."""
+        return subprocess.Popen([*_ACTCTL, *arguments], env=self.environment, stdin=subprocess.DEVNULL, stdout=log,
+                                stderr=log, start_new_session=True, preexec_fn=die_with_parent)  # fmt: skip
+
+    def start(self) -> None:
+        """Start the master. What it says goes to ``log``."""
         with self.log.open("ab") as log:
-            self._master = subprocess.Popen(
-                [*_ACTCTL, "run"], env=self.environment | environment, stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, start_new_session=True, preexec_fn=die_with_parent,
-            )  # fmt: skip
+            self._master = self.spawn("run", log=log)
 
     @property
     def pid(self) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,14 +17,14 @@ from tests.grid.control import Grid
 
 LOOK_S = 0.5
 # Everything as in production, but in a hurry.
-CORE = """<daemons><idle_s>0.3</idle_s></daemons>
+CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
 <leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
 <polling><status_s>1</status_s><missing_s>3</missing_s><sweep_s>5</sweep_s><silent_s>60</silent_s>
-  <delegation_idle_s>4</delegation_idle_s></polling>
+  <delegation_idle_s>{idle_delegation_s}</delegation_idle_s></polling>
 <breaker><failures>2</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
 <timeouts><connect_s>3</connect_s><read_s>{read_s}</read_s><call_s>{call_s}</call_s>
   <transfer_s>30</transfer_s></timeouts>"""
-PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>{most}</minjobs>
+PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>100</minjobs>
 <retry_s>5</retry_s><heartbeat_s>10</heartbeat_s><final_grace_s>10</final_grace_s>"""
 
 
@@ -37,7 +38,6 @@ class Trial:
         self.core_file = directory / "aCTConfigARC.xml"
 
     def __enter__(self) -> Self:
-        self.world.start_panda("--adder", "1")
         return self
 
     def __exit__(
@@ -55,16 +55,19 @@ class Trial:
         return [TrialCE("ARC-CE", self.grid.ce(name).url, "fork") for name in names]
 
     def set_up(
-        self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", core: str = "",
-        panda: str = "", lease_s: float = 60, read_s: float = 10, call_s: float = 15, most: int = 100,
+        self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", daemons: str = "",
+        more: str = "", lease_s: float = 60, read_s: float = 10, call_s: float = 15, idle_delegation_s: float = 4,
     ) -> Tower:  # fmt: skip
-        """Configure and set up the tower; core and panda: further XML elements."""
+        """Configure and set up the tower; daemons: further elements of that section; more: further sections."""
+        if not self.world.panda:
+            self.world.start_panda("--adder", "1")
         credential = self.grid.user_cert("alice") if self.grid else None
-        self.environment = self.world.configure(
-            queues, credential=credential, database=database, panda=PANDA.format(most=most) + panda,
-            core=CORE.format(lease_s=lease_s, read_s=read_s, call_s=call_s) + core,
+        environment = self.world.configure(
+            queues, credential=credential, database=database, panda=PANDA,
+            core=CORE.format(lease_s=lease_s, read_s=read_s, call_s=call_s, idle_delegation_s=idle_delegation_s,
+                             daemons=daemons) + more,
         )  # fmt: skip
-        self.tower = self.world.tower(self.environment)
+        self.tower = self.world.tower(environment)
         self.observer = Observer(self.world, self.core_file)
         return self.tower
 
@@ -101,14 +104,25 @@ class Trial:
             time.sleep(LOOK_S)
         return picture
 
+    @contextmanager
+    def daemon(self, name: str) -> Iterator[None]:
+        """A daemon in the foreground, outside of the master."""
+        with (self.world.directory / f"{name}.log").open("wb") as log:
+            process = self.tower.spawn("daemon", name, log=log)
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(30)
+
     def simulator(self, ce: TrialCE) -> Mapping[str, Any]:
         """What a simulated CE knows."""
         state: Mapping[str, Any] = self.world.call("GET", "/_sim/state", base=base_of(ce))
         return state
 
-    def disturb(self, ce: TrialCE, what: str, body: Any) -> None:
+    def disturb(self, ce: TrialCE, method: str, what: str, body: Any = None) -> None:
         """Tell the controls of a simulated CE something."""
-        self.world.call("POST", f"/_sim/{what}", body, base=base_of(ce))
+        self.world.call(method, f"/_sim/{what}", body, base=base_of(ce))
 
 
 def base_of(ce: TrialCE) -> str:

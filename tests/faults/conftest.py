@@ -16,6 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--all-faults", action="store_true", help="every point, fault, weather and database")
     group.addoption("--faults-seed", type=int, help="chooses the sample (default: today's date)")
+    group.addoption("--faults-sample", type=int, default=SAMPLE, help="how many beside the kills on SQLite")
     group.addoption("--record-points", action="store_true", help="add new points to points.txt")
 
 
@@ -28,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         cases = list(walk.all_cases())
     else:
         seed = option("--faults-seed", default=None) or int(datetime.date.today().strftime("%Y%m%d"))
-        cases = walk.some_cases(seed, SAMPLE)
+        cases = walk.some_cases(seed, option("--faults-sample", default=SAMPLE))
     parameters = [
         pytest.param(c, c.backend, id=str(c), marks=pytest.mark.mariadb if c.backend == "mariadb" else ())
         for c in cases

@@ -14,10 +14,13 @@ from sqlalchemy import select, update
 
 from act.db.schema import delegations, proxies
 from act_atlas.db import pandajobs
-from tests.faults.scene import CALL_S, FINAL, LATE_S, Scene, Want
+from act_atlas.panda import PandaServer, connect
+from tests.faults.scene import FINAL, Scene, Want
 
 SLOW_S = 0.05
 OUTAGE_S = 1.0
+PATIENCE_S = 0.6  # of the tower with a CE, where CEs are late; a busy machine must not be taken for one
+LATE_S = 0.9
 WEATHERS = ("up", "down", "slow", "late")
 
 
@@ -35,6 +38,7 @@ class Course:
     later: Callable[[Scene], bool] | None = None
     pilot_args: str = ""
     ce_options: Mapping[str, Any] = field(default_factory=dict)
+    call_s: float = 5.0
     loses: bool = False
 
 
@@ -54,6 +58,15 @@ def _new(action: str, **more: Any) -> dict[str, Any]:
 
 def _lost_acquire(scene: Scene) -> None:
     scene.panda.faults.add({"path": "acquire_jobs", "action": "cut-after", "times": 1})
+
+
+def _left_over(scene: Scene) -> None:
+    """A tower that died has left an answer of PanDA's in the store."""
+    client = connect(PandaServer(scene.panda.url, scene.ca.ca_dir))
+    place = scene.directory / "store/intake/RUNNING/left-over"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(client.fetch_jobs("RUNNING", 1, scheduler_id="act", node="tower"))
+    client.close()
 
 
 def _refused(scene: Scene) -> None:
@@ -99,9 +112,10 @@ def _lose_job(scene: Scene) -> bool:
 
 COURSES = {
     "calm": Course(),
+    "answer left over": Course(_left_over),
     "answer to create lost": Course(_rules(_new("cut-after"))),
     "create failed": Course(_rules(_new("error-before"))),
-    "create came late": Course(_rules(_new("late", seconds=3.0))),
+    "create came late": Course(_rules(_new("late", seconds=4.0)), call_s=PATIENCE_S),
     "create unclear": Course(_rules({"path": "action=info", "action": "cut-after"})),
     "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
     "staging failed": Course(pilot_args="--sim-stagein-fails=1"),
@@ -109,9 +123,9 @@ COURSES = {
     "refused": Course(_refused),
     "full": Course(later=_full_no_more, ce_options={"max_total": 0}),
     "proxy renewed": Course(later=_old_proxy),
-    "job lost": Course(later=_lose_job),
-    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 4})),
-    "told to speak": Course(later=_told_to_speak),
+    "job lost": Course(later=_lose_job, ce_options={"run_s": 2.0}),
+    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 12})),
+    "told to speak": Course(later=_told_to_speak, ce_options={"run_s": 3.0}),
 }
 
 
@@ -119,7 +133,6 @@ def late_rules() -> list[dict[str, Any]]:
     """Of each kind of call that has an effect, the CE answers the first when the caller has given up."""
     calls = (("POST", "action=new"), ("PUT", "/session/"), ("POST", "action=kill"), ("POST", "action=clean"),
              ("PUT", "/delegations/"))  # fmt: skip
-    assert LATE_S > CALL_S
     return [{"method": m, "path": p, "action": "late", "seconds": LATE_S, "times": 1} for m, p in calls]
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from act import log
 from act.config import load_core
 from act.daemons import registry
-from act.daemons.runner import Runner
+from act.daemons.runner import RESTART_EXIT, Runner
 from act.errors import CredentialError, StaleClaim, TemporaryError
 
 DAEMONS = ("cric", "proxy", "getjob", "panda2arc", "submitter-arc", "reconciler-arc", "status-arc", "canceller-arc",
@@ -59,7 +59,7 @@ class Processes:
         """Start again what has died, as the master would."""
         for name, process in list(self._processes.items()):
             if process.exitcode is not None:
-                if process.exitcode != -signal.SIGKILL:
+                if process.exitcode not in (-signal.SIGKILL, RESTART_EXIT):
                     raise AssertionError(f"{name} ended with exit code {process.exitcode}:\n{self._end_of_log(name)}")
                 self.deaths += 1
                 self._start(name)
@@ -98,7 +98,7 @@ def _main(names: Sequence[str], environment: Mapping[str, str], log_file: str) -
     log.setup(names[0] if len(names) == 1 else "rest")
     config = load_core()
     if len(names) == 1:
-        registry.target(config)(names[0], lambda: None, lambda: False)
+        sys.exit(registry.target(config)(names[0], lambda: None, lambda: False))
     runners = [registry.build(name, config) for name in names]
     while True:
         if not sum(_pass(runner) for runner in runners):

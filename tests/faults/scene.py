@@ -21,16 +21,14 @@ from act_atlas.db import pandajobs
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator, PretendPilot
 from act_atlas.trial import configuration
 
-LEASE_S = 1.0
-CALL_S = 0.5
-LATE_S = CALL_S + 0.3
+LEASE_S = 1.2
 SENT_FOR_TOO_LONG_S = 31 * 60
 FINAL = frozenset({"finished", "failed", "cancelled", "closed"})
 
-CORE = f"""
-<timeouts><connect_s>{CALL_S}</connect_s><read_s>{CALL_S}</read_s><call_s>{CALL_S}</call_s>
-  <transfer_s>{CALL_S}</transfer_s></timeouts>
-<leases><lease_s>{LEASE_S}</lease_s><settle_s>0.2</settle_s><margin_s>0.1</margin_s></leases>
+CORE = """
+<timeouts><connect_s>{call_s}</connect_s><read_s>{call_s}</read_s><call_s>{call_s}</call_s>
+  <transfer_s>{call_s}</transfer_s></timeouts>
+<leases><lease_s>{lease_s}</lease_s><settle_s>0.2</settle_s><margin_s>0.1</margin_s></leases>
 <daemons><threads>4</threads><idle_s>0.03</idle_s></daemons>
 <polling><status_s>0.1</status_s><missing_s>0.3</missing_s><sweep_s>1</sweep_s><silent_s>5</silent_s>
   <delegation_idle_s>0.5</delegation_idle_s></polling>
@@ -39,7 +37,7 @@ CORE = f"""
 PROXIES = """<proxies>
 <check_s>0.3</check_s><proxy><role>broken</role><source_cert>no-such-file</source_cert></proxy>"""
 PANDA = """
-<timeout_s>1</timeout_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
+<timeout_s>10</timeout_s><stats_s>0.5</stats_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
 <getjob_min_s>0.1</getjob_min_s><getjob_max_s>0.3</getjob_max_s><retry_s>0.3</retry_s>
 <final_grace_s>0.5</final_grace_s><archive_after_s>0.05</archive_after_s>
 """
@@ -70,21 +68,22 @@ JOBS = (
 class Scene:
     """Everything below ``directory``, with the database at ``url``. A context manager; the tower is not part of it.
 
-    wanted: PanDA id -> what is to become of the job.
+    call_s: how long the tower waits for a CE. wanted: PanDA id -> what is to become of the job.
     """
 
     directory: Path
     ca: TestCA
     url: str
-    pilot_args: str = ""  # of the queue RUNNING
-    ce_options: Mapping[str, Any] = field(default_factory=dict)
+    pilot_args: str  # of the queue RUNNING
+    ce_options: Mapping[str, Any]
+    call_s: float
     wanted: dict[int, Want] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.panda = PandaSimulator(self.ca, adder_s=0.05)
         self._pilot = PretendPilot(self.panda.board)
-        hooks = {"on_start": self._begun, "on_end": self._pilot.on_end}
-        self.ce = ArcSimulator(self.directory / "ce1", self.ca, run="pretend", run_s=0.2, **hooks, **self.ce_options)
+        options = {"run_s": 0.2, "on_start": self._begun, "on_end": self._pilot.on_end, **self.ce_options}
+        self.ce = ArcSimulator(self.directory / "ce1", self.ca, run="pretend", **options)
         self.parking = ArcSimulator(self.directory / "ce2", self.ca, run="pretend", queue_s=3600)
         self.ces = (self.ce, self.parking)
         self.database = Database(self.url, pool=2)
@@ -126,7 +125,7 @@ class Scene:
         texts = {
             "aCTConfigARC.xml": configuration.fill(
                 configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
-                extra=CORE,
+                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S),
             ).replace("<proxies>", PROXIES),
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
@@ -166,7 +165,10 @@ class Scene:
         return self.panda.board.describe()
 
     def lost(self) -> list[int]:
-        """Jobs that PanDA has handed over, or so it thinks, and of which the tower knows nothing."""
+        """Jobs that PanDA has handed over, or so it thinks, and of which the tower knows nothing; [] while answers of
+        PanDA's wait in the store."""
+        if any(not p.name.startswith(".") for p in (self.directory / "store").glob("intake/*/*")):
+            return []
         sent = [i for i, story in self.stories().items() if story["status"] == "sent"]
         known = select(pandajobs.c.pandaid).where(pandajobs.c.pandaid.in_(sent))
         with self.database.engine.connect() as connection:

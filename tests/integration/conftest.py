@@ -1,4 +1,4 @@
-"""Towers in one process, with fake CEs."""
+"""Towers in one process, with fake CEs, and with a simulated PanDA."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from act.simulation import TestCA
+from act_atlas.simulator import PandaSimulator
+from tests.integration.panda_tower import PandaTower
 from tests.tower import Tower, make_tower
 
 MakeTower = Callable[..., Tower]
@@ -32,3 +35,23 @@ def new_tower(tmp_path: Path, sqlite_template: Path) -> Iterator[MakeTower]:
 def tower(new_tower: MakeTower) -> Tower:
     """A tower with one CE."""
     return new_tower()
+
+
+@pytest.fixture(scope="session")
+def panda_ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
+    """The CA of the simulated PanDA and of the tower."""
+    return TestCA(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def panda_tower(
+    tmp_path: Path, sqlite_template: Path, panda_ca: TestCA, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PandaTower]:
+    """A tower with a PanDA, a proxy, and facts of its queue."""
+    with PandaSimulator(panda_ca, adder_s=1) as panda:
+        tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda)
+        for variable, value in tower.environment.items():
+            monkeypatch.setenv(variable, value)
+        tower.once("proxy", "cric")
+        yield tower
+        tower.close()

@@ -130,7 +130,7 @@ def test_a_lane_is_due_when_its_stamp_is_old_or_missing(rows: Rows, ce_id: int) 
     assert due() == []
     run(rows, lambda c: lanes.ensure(c, *lane))
     assert due() == [lane]
-    run(rows, lambda c: lanes.polled(c, *lane))
+    run(rows, lambda c: lanes.polled(c, *lane, 600))
     assert due() == []
     run(rows, lambda c: c.execute(update(lane_rows).values(polled=NOW - 31)))
     assert due() == [lane]
@@ -140,7 +140,7 @@ def test_a_lane_rests_while_it_is_paused_and_an_answer_ends_that(rows: Rows, ce_
     lane = (ce_id, rows.proxy())
     run(rows, lambda c: lanes.pause(c, *lane, 60, "the CE refuses the proxy"))
     assert rows.db.read("t", lanes.paused) == {lane}
-    run(rows, lambda c: lanes.polled(c, *lane))
+    run(rows, lambda c: lanes.polled(c, *lane, 600))
     assert rows.db.read("t", lanes.paused) == set()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from act import faults
-from act.errors import CEBroken
+from act.errors import CEBroken, DatabaseBusy
 from tests.fakes import Crash, unreachable
 from tests.integration.conftest import MakeTower
 from tests.tower import Tower
@@ -37,51 +39,88 @@ def test_a_job_is_submitted_runs_and_is_seen_to_end(tower: Tower) -> None:
     ran_once_and_is_over(tower, ids)
 
 
-def test_wherever_the_submitter_dies_every_job_runs_once(powered: Tower) -> None:
-    """The power is cut at every effect in turn; after it the tower starts anew."""
-    power, site = powered.sites[0].power, powered.sites[0]
-    cut = 0
+def passes(tower: Tower, kind: str, number: int) -> bool:
+    """One pass that dies or fails at this effect; whether it came that far."""
+    power = tower.sites[0].power
+    with contextlib.suppress(Crash, DatabaseBusy):
+        tower.once(kind)
+    came_there = len(power.passed) > number
+    tower.restart()
+    return came_there
+
+
+def trouble(tower: Tower, how: str, number: int) -> None:
+    """The power goes, or an effect fails, at the effect with this number."""
+    power = tower.sites[0].power
+    {"die": power.cut_at, "fail": power.fail_at}[how](number)
+
+
+@pytest.mark.parametrize("how", ["die", "fail"])
+def test_wherever_the_submitter_is_struck_every_job_runs_once(powered: Tower, how: str) -> None:
+    """At every effect in turn: each transaction and each call, before and after."""
+    site = powered.sites[0]
     for number in range(MANY):
         site.jobs.clear()
         ids = powered.submit(3)
-        power.cut_at(number)
-        try:
-            powered.once("submitter")
-        except Crash:
-            cut += 1
-        point = power.passed[-1]
-        powered.restart()
-        if len(power.passed) <= number:
-            break
-        powered.settle(8, FLOW, until=ids)
+        trouble(powered, how, number)
+        struck = passes(powered, "submitter", number)
+        point = site.power.passed[-1]
+        powered.settle(10, FLOW, until=ids)
         assert set(powered.states(ids)) == {"finished"}, point
         assert powered.runs() == [1, 1, 1], point
-    assert cut >= 15
+        if not struck:
+            break
+    assert 15 <= number < MANY
 
 
-def test_wherever_the_reconciler_dies_every_job_runs_once(powered: Tower) -> None:
-    """The submitter died after the CE had taken the jobs; then the reconciler dies at each of its effects."""
-    power, site = powered.sites[0].power, powered.sites[0]
-    cut = 0
+@pytest.mark.parametrize("how", ["die", "fail"])
+def test_wherever_the_reconciler_is_struck_every_job_runs_once(powered: Tower, how: str) -> None:
+    """After the submitter lost the answer of a CE that had taken the jobs."""
+    site = powered.sites[0]
     for number in range(MANY):
         site.jobs.clear()
         ids = powered.submit(2)
         site.fails("create", unreachable(), "after")
         powered.once("submitter")
         powered.pass_time(700)
-        power.cut_at(number)
-        try:
-            powered.once("reconciler")
-        except Crash:
-            cut += 1
-        point = power.passed[-1]
-        powered.restart()
-        if len(power.passed) <= number:
-            break
-        powered.settle(8, FLOW, until=ids)
+        trouble(powered, how, number)
+        struck = passes(powered, "reconciler", number)
+        point = site.power.passed[-1]
+        powered.settle(10, FLOW, until=ids)
         assert set(powered.states(ids)) == {"finished"}, point
         assert powered.runs() == [1, 1], point
-    assert cut >= 8
+        if not struck:
+            break
+    assert 8 <= number < MANY
+
+
+def test_a_commit_of_unknown_outcome_is_read_back_and_the_work_goes_on(
+    tower: Tower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hit(point: str, phase: str, error: type[Exception]) -> None:
+        if (point, phase) == ("tx.created", "after"):
+            raise error("the connection broke")
+
+    monkeypatch.setattr(faults, "hit", hit)
+    (job,) = tower.submit()
+    tower.once("submitter")
+    assert tower.events(job) == ["claim", "accepted", "armed"]
+
+
+def test_a_list_that_is_empty_though_jobs_are_there_cancels_nothing(tower: Tower) -> None:
+    running = tower.submit(2)
+    tower.once("submitter")
+    tower.sites[0].tick()
+    doubtful = tower.submit(1)
+    tower.sites[0].fails("create", unreachable(), "after")
+    tower.once("submitter")
+    tower.sites[0].lists_nothing = True
+    for _ in range(4):
+        tower.pass_time(3700)
+        tower.once("reconciler")
+    assert not {j.state for j in tower.sites[0].jobs.values()} & {"killing", "killed"}
+    tower.settle(kinds=FLOW, until=[*running, *doubtful])
+    assert tower.runs() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("phase", ["before", "after", "late"])

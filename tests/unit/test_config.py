@@ -88,7 +88,7 @@ def test_relative_paths_start_at_the_files_directory(tmp_path: Path) -> None:
                                        "<database><url>sqlite:///act.db</url></database></config>"))
     assert config.paths.store_dir == tmp_path / "kept"
     assert config.paths.run_dir == Path("/run/act")
-    assert config.paths.store_dir == tmp_path / "var/store"
+    assert config.paths.state_dir == tmp_path / "var/state"
     assert config.database.url == f"sqlite:///{tmp_path}/act.db"
 
 

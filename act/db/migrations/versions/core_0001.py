@@ -160,6 +160,7 @@ def upgrade() -> None:
         sa.Column("ce_id", BigId, nullable=False),
         sa.Column("proxy_id", BigId, nullable=False),
         sa.Column("polled", sa.Double(), nullable=True),
+        sa.Column("heard", sa.Double(), nullable=True),
         sa.Column("swept", sa.Double(), nullable=True),
         sa.Column("claimed_by", sa.String(length=100), nullable=True),
         sa.Column("claimed_until", sa.Double(), nullable=True),
@@ -224,6 +225,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_cejobs_cequeue_id_state"), "cejobs", ["cequeue_id", "state"], unique=False)
     op.create_index(op.f("ix_cejobs_claimed_by"), "cejobs", ["claimed_by"], unique=False)
     op.create_index(op.f("ix_cejobs_delegation_id_state"), "cejobs", ["delegation_id", "state"], unique=False)
+    op.create_index(op.f("ix_cejobs_jobspec_id"), "cejobs", ["jobspec_id"], unique=False)
     op.create_index(
         op.f("ix_cejobs_state_ce_id_proxy_id_id"), "cejobs", ["state", "ce_id", "proxy_id", "id"], unique=False
     )
@@ -260,6 +262,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_cejobs_state_since"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_state_claimed_until"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_state_ce_id_proxy_id_id"), table_name="cejobs")
+    op.drop_index(op.f("ix_cejobs_jobspec_id"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_delegation_id_state"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_claimed_by"), table_name="cejobs")
     op.drop_index(op.f("ix_cejobs_cequeue_id_state"), table_name="cejobs")

@@ -1,0 +1,212 @@
+"""On 100,000 jobs no daemon's query reads a whole table, nor sorts in a file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from act.daemons.reconciler import HELD_BACK, STAND_STILL_AT_MOST_S
+from act.daemons.status import AWAITED, FOLLOWED
+from act.db import cejobs, claims, credentials, lanes, meta, migrate
+from act.db.claims import Limits
+from act.db.engine import Database
+from act.db.moves import Move
+from act.states import CEJOB, DAY, Event
+from act_atlas import db as panda
+from act_atlas.states import PANDAJOB
+from tests.conftest import BACKENDS
+from tests.kit import Rows
+from tests.services.mariadb import MariaDB
+
+JOBS = 100_000
+PLACES = 20
+LANE = (1, 1)
+BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive"})
+# Of a hundred attempts: so many in a state that somebody works on, the others run.
+STATES = {"tosubmit": 8, "submitted": 15, "finishing": 1, "archived": 20, "done": 1, "cancelling": 1}
+RARE = ("submitting", "created", "holding", "finished", "failed", "tofetch", "tocancel", "torerun", "toclean",
+        "donefailed", "cancelled", "lost")  # fmt: skip
+
+
+def fill(database: Database) -> None:
+    """Jobs in all states over all CE queues: most of them quiet, a few where daemons look."""
+    rows = Rows(database)
+    places = [rows.place(f"ce{n}") for n in range(PLACES)]
+    rows.proxy()
+    (template,) = rows.attempts(1, places[:1], 1)
+    series = f"(SELECT seq AS n FROM seq_2_to_{JOBS}) AS numbers"
+    if database.embedded:
+        series = (
+            f"(WITH RECURSIVE s(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM s WHERE n < {JOBS}) SELECT n FROM s) AS s"
+        )
+    cases, low = "", 0
+    for state, share in STATES.items():
+        cases += f" WHEN n % 100 < {low + share} THEN '{state}'"
+        low += share
+    for number, state in enumerate(RARE):
+        cases = f" WHEN n % 5000 = {number + 50} THEN '{state}'{cases}"
+    state = f"CASE{cases} ELSE 'running' END"
+    placed = "CASE WHEN n % 100 < 8 THEN NULL ELSE n % 20 + 1 END"
+    statements = [
+        f"INSERT INTO jobspecs (id, spec) SELECT {template} + n, '{{}}' FROM {series}",
+        "INSERT INTO cejobs (id, app, appjob_id, flavour, share, priority, proxy_id, jobspec_id, state, since, version,"
+        f" seen_version, created, ce_id, cequeue_id, ce_job_id) SELECT {template} + n, 'panda', n, 'fake', 'A', 0, 1,"
+        f" {template} + n, {state}, n, 2, CASE WHEN n % 2000 = 0 THEN 1 ELSE 2 END, 0, {placed}, {placed},"
+        f" CAST(n AS CHAR(20)) FROM {series}",
+        "INSERT INTO candidates (cejob_id, cequeue_id, open, proxy_id, share, `rank`)"
+        f" SELECT {template} + n, n % 20 + 1, CASE WHEN n % 100 < 8 THEN 1 ELSE 0 END, 1, 'A', n % 7 FROM {series}",
+        "INSERT INTO pandajobs (id, source, pandaid, queue, label, state, since, created, due, attempt_nr, priority,"
+        " cores, job, metadata) SELECT n, 'panda', n, 'Q', '', CASE WHEN n % 100 < 5 THEN 'sent' WHEN n % 100 < 20"
+        " THEN 'starting' WHEN n % 100 < 30 THEN 'done' WHEN n % 2000 = 31 THEN 'failed' ELSE 'running' END, n, 0,"
+        f" CASE WHEN n % 100 < 20 THEN n * 1e5 ELSE NULL END, 1, 0, 1, '', '{{}}' FROM {series}",
+        "INSERT INTO events (kind, job_id, source, event, target, at, who, why)"
+        f" SELECT 'cejob', {template} + n, 'a', 'b', 'c', 0, 'x', '' FROM {series}",
+    ]
+
+    def write(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(text(statement))
+
+    database.run("fill", write)
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    if request.param == "sqlite":
+        path = tmp_path_factory.mktemp("full") / "act.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        database = Database(f"sqlite:///{path}")
+    else:
+        server: MariaDB = request.getfixturevalue("mariadb")
+        server.create_database("full")
+        database = Database(server.url("full"))
+        migrate.upgrade(database)
+    fill(database)
+    if not database.embedded:
+        with database.engine.connect() as connection:
+            connection.execute(text(f"ANALYZE TABLE {', '.join(sorted(BIG))}")).all()
+    yield database
+    database.close()
+
+
+class Enough(Exception):
+    """Undo what the query did."""
+
+
+def statements_of(database: Database, work: Callable[[Connection], Any]) -> list[tuple[str, Any]]:
+    """What is sent for ``work``; it is undone."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, _context: object, _m: bool) -> None:
+        seen.append((statement, parameters))
+
+    def once(connection: Connection) -> None:
+        work(connection)
+        raise Enough
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with pytest.raises(Enough):
+        database.run("test", once)
+    event.remove(database.engine, "before_cursor_execute", note)
+    return [(s, p) for s, p in seen if s.startswith(("SELECT", "UPDATE", "DELETE"))]
+
+
+def bad_plan(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    """What in the plan reads or sorts too much."""
+    if connection.dialect.name == "sqlite":
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        steps = [r.detail for r in plan]
+        return [s for s in steps if s.startswith("SCAN ") and s.split()[1] in BIG]
+    plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    bad = []
+    for step in plan:
+        extra = step.Extra or ""
+        if step.table in BIG and step.type in ("ALL", "index"):
+            bad.append(f"{step.type} of {step.table} {extra}")
+        if "filesort" in extra:
+            bad.append(f"filesort of {step.table} ({step.key}, {step.rows} rows)")
+    return bad
+
+
+def assert_good_plans(database: Database, work: Callable[[Connection], Any]) -> None:
+    found = statements_of(database, work)
+    assert found
+    with database.engine.connect() as connection:
+        bad = [(bad_plan(connection, s, p), s) for s, p in found]
+    assert [f"{b}\n  in {s}" for b, s in bad if b] == []
+
+
+def take(connection: Connection) -> None:
+    claims.take(
+        connection, *LANE, limit=100, holder="me", lease_s=60, who="submitter", db_id="x", delegation_id=None,
+        default=Limits(10**6, 10**6),
+    )  # fmt: skip
+
+
+def moved(connection: Connection) -> None:
+    rows = cejobs.at_ce(connection, lane=LANE, states=("running",), after=0, limit=300)
+    ended = [Move(r.id, "running", Event.FINISHED, "", {"exit_code": r.id % 9}) for r in rows]
+    cejobs.move(connection, ended, who="status")
+    cejobs.wish(connection, [r.id for r in rows], Event.CANCEL, who="application", why="")
+
+
+def acknowledged(connection: Connection) -> None:
+    rows = cejobs.unseen(connection, "panda", limit=500, lock=True)
+    assert rows
+    cejobs.acknowledge(connection, {r.id: r.version for r in rows})
+
+
+def archived(connection: Connection) -> None:
+    rows = panda.to_archive(connection, after_s=1, limit=200)
+    panda.archive_rows(connection, rows)
+
+
+def overdue(state: str) -> Callable[[Connection], Any]:
+    return lambda c: cejobs.overdue(c, "fake", state, 60, silent_s=600, at_most_s=STAND_STILL_AT_MOST_S, limit=500)
+
+
+QUERIES: dict[str, Callable[[Connection], Any]] = {
+    "submitter: lanes": lambda c: claims.lanes(c, "fake"),
+    "submitter: claim": take,
+    "canceller: lanes": lambda c: cejobs.lanes(c, "fake", ("tocancel", "torerun")),
+    "fetcher: lanes": lambda c: cejobs.lanes(c, "fake", ("finished", "tofetch")),
+    "cleaner: lanes": lambda c: cejobs.lanes(c, "fake", ("toclean",)),
+    "cleaner: claim": lambda c: cejobs.claim(c, *LANE, "toclean", holder="me", lease_s=60, limit=500),
+    "cleaner: claim without CE": lambda c: cejobs.claim_placeless(
+        c, "fake", "toclean", holder="me", lease_s=60, limit=500
+    ),
+    "status: lanes": lambda c: lanes.due(c, "fake", "polled", 30),
+    "status: rows": lambda c: cejobs.at_ce(c, lane=LANE, states=FOLLOWED, after=0, limit=5000),
+    "status: later rows": lambda c: cejobs.at_ce(c, lane=LANE, states=FOLLOWED, after=JOBS // 2, limit=5000),
+    "status: anything": lambda c: cejobs.any_at_ce(c, LANE, AWAITED),
+    "reconciler: lanes": lambda c: cejobs.lanes(c, "fake", HELD_BACK, expired=True),
+    "reconciler: in doubt": lambda c: cejobs.in_doubt(c, *LANE, limit=500),
+    "reconciler: known ids": lambda c: cejobs.known_ids(c, 1, [str(n) for n in range(900)]),
+    "reconciler: highest": meta.highest_cejob,
+    "reconciler: delegations": lambda c: credentials.restless(c, "fake", 600),
+    "reconciler: removal": lambda c: credentials.start_removal(c, *LANE, 600),
+    "any: moves and wishes": moved,
+    "any: stories": lambda c: cejobs.history(c, "cejob", list(range(100))),
+    "pandastatus: unseen": lambda c: cejobs.unseen(c, "panda", limit=500, lock=False),
+    "pandastatus: acknowledge": acknowledged,
+    "heartbeat: due": lambda c: panda.take_due(c, limit=500, again_s=60),
+    "panda2ce: claim": lambda c: panda.claim(c, "sent", ["Q"], holder="me", lease_s=60, limit=100),
+    "getjob: loads": panda.waiting_and_running,
+    "getjob: load": lambda c: panda.waiting_and_running(c, "Q"),
+    "archiver: ended": archived,
+    "archiver: prune": lambda c: panda.prune_archive(c, 90 * DAY, limit=100),
+}
+QUERIES |= {f"reconciler: overdue {s}": overdue(s) for s in sorted(set(CEJOB.states) - CEJOB.final)}
+QUERIES |= {
+    f"archiver: overdue {s}": lambda c, s=s: panda.overdue(c, s, 60, limit=200)  # type: ignore[misc]
+    for s in sorted(set(PANDAJOB.states) - PANDAJOB.final)
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_no_daemon_reads_or_sorts_a_whole_table(full: Database, query: str) -> None:
+    assert_good_plans(full, QUERIES[query])

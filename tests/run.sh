@@ -1,0 +1,25 @@
+#!/bin/bash
+# run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in two turns, or just what the arguments choose.
+# First what needs no CE, two at a time; then, one by one, what real CEs and whole towers take part in.
+# CEs of the test grid that the tests bring up are stopped in the end.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python=$1
+shift
+
+grid=${ACT_GRID:-/srv/act-grid}
+started() { find "$grid/run" -name '*.pid' -printf '%f\n' 2>/dev/null | sed 's/\.pid$//' | sort; }
+before=$(started)
+stop_ours() {
+    local ours
+    ours=$(comm -13 <(echo "$before") <(started))
+    # shellcheck disable=SC2086 # names of CEs hold no spaces
+    [ -z "$ours" ] || tests/grid/down.sh $ours
+}
+trap stop_ours EXIT
+
+if [ $# -gt 0 ]; then
+    "$python" -m pytest "$@"
+    exit
+fi
+"$python" -m pytest -n 2 tests/unit tests/integration tests/faults && "$python" -m pytest tests/contract tests/acceptance
