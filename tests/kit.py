@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import String, cast, literal, update
 
-from act.db import cejobs, ces, credentials, lanes
+from act.db import cejobs, ces, claims, credentials, lanes, meta
 from act.db.cejobs import NewAttempt
+from act.db.claims import Limits
 from act.db.engine import AnyRow, Database
 from act.db.schema import candidates
 from act.db.schema import cejobs as table
@@ -86,3 +88,46 @@ class Rows:
         """Whether its candidates are open."""
         query = candidates.select().where(candidates.c.cejob_id == attempt).order_by(candidates.c.cequeue_id)
         return [bool(r.open) for r in self.db.read("test", lambda c: c.execute(query).all())]
+
+
+WIDE = Limits(max_waiting=10_000, max_jobs=10_000)
+
+
+class Claimer(Rows):
+    """Claims for one CE and proxy, as the submitter does."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.proxy_id = self.proxy()
+
+    def take(self, place: int, *, limit: int = 1000, holder: str = "me", default: Limits = WIDE) -> Sequence[AnyRow]:
+        ce_id = self.ce_of(place)
+
+        def work(connection: Any) -> Sequence[AnyRow]:
+            credentials.add_delegation(connection, ce_id, self.proxy_id, "remote", 1)
+            delegation = credentials.live_delegation(connection, ce_id, self.proxy_id)
+            assert delegation is not None
+            return claims.take(
+                connection, ce_id, self.proxy_id, limit=limit, holder=holder, lease_s=60, who="submitter",
+                db_id=meta.identity(connection), delegation_id=delegation.id, default=default,
+            )  # fmt: skip
+
+        return self.db.run("test", work)
+
+
+def together(*works: Callable[[], Any]) -> list[Any]:
+    """Run these at the same time; their results."""
+    barrier = threading.Barrier(len(works))
+    results: list[Any] = [None] * len(works)
+
+    def run(n: int, work: Callable[[], Any]) -> None:
+        barrier.wait()
+        results[n] = work()
+
+    threads = [threading.Thread(target=run, args=(n, work)) for n, work in enumerate(works)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(60)
+    assert not any(t.is_alive() for t in threads)
+    return results

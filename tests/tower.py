@@ -17,8 +17,9 @@ from act.daemons.registry import PER_FLAVOUR, Entry
 from act.daemons.runner import Runner
 from act.db.engine import Database
 from act.db.schema import metadata
-from tests.fakes import FakeFactory, Power, Site
+from tests.fakes import FakeFactory, Site
 from tests.kit import Rows
+from tests.power import Power
 
 FLAVOUR = "fake"
 CONFIG = """

@@ -65,8 +65,8 @@ def _numbers(item: object) -> tuple[int | None, int | None]:
     """(PandaID, attemptNr) of something that is no job: with both, PanDA can be told so."""
     if not isinstance(item, Mapping):
         return None, None
-    fields = PandaJob(item)
     try:
+        fields = PandaJob(item)
         pandaid = fields.panda_id
     except BadJobSpec:
         return None, None

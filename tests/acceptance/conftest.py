@@ -12,8 +12,6 @@ from tests.acceptance.trial import Trial
 from tests.grid.control import Grid, GridError
 from tests.needs import need, unavailable
 
-NewTrial = Callable[..., Trial]
-
 
 @pytest.fixture
 def trial(tmp_path: Path) -> Iterator[Trial]:
@@ -32,6 +30,8 @@ def real_trial(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
         def make(*names: str) -> Trial:
             try:
                 grid.up(*names)
+                for name in names:
+                    grid.start_frontend(name)  # it may have died alone
             except GridError as error:
                 unavailable(str(error))
             return stack.enter_context(Trial(tmp_path, grid))

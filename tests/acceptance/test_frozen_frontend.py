@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,21 +30,22 @@ def test_jobs_run_exactly_once_and_none_is_given_up_because_of_silence(real_tria
     with sole_use("ce3"):
         trial = real_trial("ce3")
         assert trial.grid is not None
-        tower = trial.set_up({QUEUE: trial.real_ces("ce3")}, lease_s=8, read_s=2, call_s=3, idle_delegation_s=60)
+        (ce,) = trial.real_ces("ce3")
+        tower = trial.set_up({QUEUE: [ce]}, lease_s=8, read_s=2, call_s=3, idle_delegation_s=60, failures=100)
         trial.order(LONG, 2)
         tower.start()
-        trial.wait("running", lambda p: p.panda_counts()["running"] == 2, 60)
+        trial.wait("running", lambda p: p.panda_counts()["running"] == 2, 120)
         with frozen(trial.grid, "ce3"):
             trial.order(SHORT, 6)
+            trial.wait("being submitted", lambda p: "submitting" in states(p), 60)
             end = time.monotonic() + FROZEN_S
-            trial.wait("being submitted", lambda p: "submitting" in states(p), FROZEN_S)
             while time.monotonic() < end:
                 assert not states(trial.look()) & GIVEN_UP
                 time.sleep(1)
             told = tower.actctl("status").stdout
-            assert "localhost:20445" in told
-            assert "no answer" in told or "time" in told, told
-        picture = trial.settle(120)
+            assert ce.url in told
+            assert "timed out" in told
+        picture = trial.settle(240)
     assert list(complaints(picture, trial.kinds)) == []
 
 
@@ -65,6 +67,6 @@ def frozen(grid: Grid, name: str) -> Iterator[None]:
 @contextmanager
 def sole_use(name: str) -> Iterator[None]:
     """Nobody else disturbs this CE meanwhile."""
-    with Path(f"/tmp/{name}.lock").open("w") as lock:
+    with Path(tempfile.gettempdir(), f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -38,11 +38,11 @@ def test_each_job_runs_exactly_once_however_the_submitter_dies(real_trial: Calla
     tower.start()
     for step in STEPS:
         trial.order(JOB, 3)
-        trial.wait("waiting for a CE", lambda p: waiting(p) >= 3, 20)
+        trial.wait("waiting for a CE", lambda p: waiting(p) >= 3, 60)
         died = tower.actctl("daemon", "submitter-arc", "--once", ACT_FAULT=f"{step}:die")
         assert died.returncode == -signal.SIGKILL, f"{step} was not reached: {died.stdout}{died.stderr}"
     with trial.daemon("submitter-arc"):
-        picture = trial.settle(120)
+        picture = trial.settle(240)
     assert list(complaints(picture, trial.kinds)) == []
     assert picture.tower_counts() == Counter({"done": 3 * len(STEPS)})
 

@@ -47,12 +47,12 @@ FAILING = [
 def test_50_jobs_of_mixed_shapes_through_two_real_ces(real_trial: Callable[..., Trial], mariadb: MariaDB) -> None:
     mariadb.create_database("main_job")
     trial = real_trial("ce1", "ce2")
-    picture = pass_through(trial, ("ce1", "ce2"), 50, mariadb.url("main_job"), within_s=150)
+    picture = pass_through(trial, ("ce1", "ce2"), 50, mariadb.url("main_job"), within_s=300)
     assert {a.ce_id for job in picture.jobs.values() for a in job.attempts if a.ce_job_id} == {1, 2}
 
 
 def test_10_jobs_through_an_older_ce(real_trial: Callable[..., Trial]) -> None:
-    pass_through(real_trial("ce6"), ("ce6",), 10, "sqlite:///act.db", within_s=120)
+    pass_through(real_trial("ce6"), ("ce6",), 10, "sqlite:///act.db", within_s=300)
 
 
 def pass_through(trial: Trial, names: Sequence[str], jobs: int, database: str, within_s: float) -> Picture:

@@ -21,9 +21,10 @@ CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
 <leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
 <polling><status_s>1</status_s><missing_s>3</missing_s><sweep_s>5</sweep_s><silent_s>60</silent_s>
   <delegation_idle_s>{idle_delegation_s}</delegation_idle_s></polling>
-<breaker><failures>2</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
+<breaker><failures>{failures}</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
 <timeouts><connect_s>3</connect_s><read_s>{read_s}</read_s><call_s>{call_s}</call_s>
   <transfer_s>30</transfer_s></timeouts>"""
+NUMBERS: dict[str, float] = {"lease_s": 60, "read_s": 10, "call_s": 15, "idle_delegation_s": 4, "failures": 2}
 PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>100</minjobs>
 <retry_s>5</retry_s><heartbeat_s>10</heartbeat_s><final_grace_s>10</final_grace_s>"""
 
@@ -56,17 +57,15 @@ class Trial:
 
     def set_up(
         self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", daemons: str = "",
-        more: str = "", lease_s: float = 60, read_s: float = 10, call_s: float = 15, idle_delegation_s: float = 4,
+        more: str = "", **numbers: float,
     ) -> Tower:  # fmt: skip
-        """Configure and set up the tower; daemons: further elements of that section; more: further sections."""
+        """Configure and set up the tower. numbers: instead of those of NUMBERS; daemons: further elements of that
+        section; more: further sections."""
         if not self.world.panda:
             self.world.start_panda("--adder", "1")
         credential = self.grid.user_cert("alice") if self.grid else None
-        environment = self.world.configure(
-            queues, credential=credential, database=database, panda=PANDA,
-            core=CORE.format(lease_s=lease_s, read_s=read_s, call_s=call_s, idle_delegation_s=idle_delegation_s,
-                             daemons=daemons) + more,
-        )  # fmt: skip
+        core = CORE.format(daemons=daemons, **NUMBERS | numbers) + more
+        environment = self.world.configure(queues, credential=credential, database=database, core=core, panda=PANDA)
         self.tower = self.world.tower(environment)
         self.observer = Observer(self.world, self.core_file)
         return self.tower

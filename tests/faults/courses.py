@@ -19,8 +19,8 @@ from tests.faults.scene import FINAL, Scene, Want
 
 SLOW_S = 0.05
 OUTAGE_S = 1.0
-PATIENCE_S = 0.6  # of the tower with a CE, where CEs are late; a busy machine must not be taken for one
-LATE_S = 0.9
+PATIENCE_S = 1.0  # of the tower with a CE, where CEs are late; a busy machine must not be taken for one
+LATE_S = 1.4
 WEATHERS = ("up", "down", "slow", "late")
 
 
@@ -115,7 +115,7 @@ COURSES = {
     "answer left over": Course(_left_over),
     "answer to create lost": Course(_rules(_new("cut-after"))),
     "create failed": Course(_rules(_new("error-before"))),
-    "create came late": Course(_rules(_new("late", seconds=4.0)), call_s=PATIENCE_S),
+    "create came late": Course(_rules(_new("late", seconds=6.0)), call_s=PATIENCE_S),
     "create unclear": Course(_rules({"path": "action=info", "action": "cut-after"})),
     "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
     "staging failed": Course(pilot_args="--sim-stagein-fails=1"),

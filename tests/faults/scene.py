@@ -21,7 +21,7 @@ from act_atlas.db import pandajobs
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator, PretendPilot
 from act_atlas.trial import configuration
 
-LEASE_S = 1.2
+LEASE_S = 3.0
 SENT_FOR_TOO_LONG_S = 31 * 60
 FINAL = frozenset({"finished", "failed", "cancelled", "closed"})
 

@@ -21,8 +21,8 @@ from tests.faults.verdict import judge
 POINTS_FILE = Path(__file__).with_name("points.txt")
 ACTIONS = ("die", "stall", "fail")
 BACKENDS = ("sqlite", "mariadb")
-STALL_S = 1.6 * LEASE_S
-WITHIN_S = 60.0
+STALL_S = 1.3 * LEASE_S
+WITHIN_S = 120.0
 LOST_AFTER_S = 2.0
 LOSING = ("panda.fetch_jobs:after", "fail")
 

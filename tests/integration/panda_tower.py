@@ -15,8 +15,9 @@ from act.simulation import TestCA
 from act_atlas import db
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator
 from act_atlas.trial import configuration
-from tests.fakes import Power, Site
+from tests.fakes import Site
 from tests.kit import Rows
+from tests.power import Power
 from tests.tower import FakeContext, pass_time
 
 QUEUE = "ARC-TEST"

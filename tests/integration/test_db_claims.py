@@ -2,69 +2,25 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import insert
 
-from act.db import cejobs, ces, claims, credentials, lanes, meta
+from act.db import cejobs, ces, claims, meta
 from act.db.claims import Limits
-from act.db.engine import NOW, AnyRow, Database
+from act.db.engine import NOW, Database
 from act.db.moves import Move
 from act.db.schema import breakers, cequeues
 from act.errors import CERefused
 from act.states import Event
-from tests.kit import Rows
-
-WIDE = Limits(max_waiting=10_000, max_jobs=10_000)
-
-
-class Claimer(Rows):
-    """Claims for one CE and proxy, as the submitter does."""
-
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.proxy_id = self.proxy()
-
-    def take(self, place: int, *, limit: int = 1000, holder: str = "me", default: Limits = WIDE) -> Sequence[AnyRow]:
-        ce_id = self.ce_of(place)
-
-        def work(connection: Any) -> Sequence[AnyRow]:
-            credentials.add_delegation(connection, ce_id, self.proxy_id, "remote", 1)
-            delegation = credentials.live_delegation(connection, ce_id, self.proxy_id)
-            assert delegation is not None
-            return claims.take(
-                connection, ce_id, self.proxy_id, limit=limit, holder=holder, lease_s=60, who="submitter",
-                db_id=meta.identity(connection), delegation_id=delegation.id, default=default,
-            )  # fmt: skip
-
-        return self.db.run("test", work)
+from tests.kit import Claimer, together
 
 
 @pytest.fixture
 def rows(database: Database) -> Claimer:
     return Claimer(database)
-
-
-def together(*works: Callable[[], Any]) -> list[Any]:
-    """Run these at the same time; their results."""
-    barrier = threading.Barrier(len(works))
-    results: list[Any] = [None] * len(works)
-
-    def run(n: int, work: Callable[[], Any]) -> None:
-        barrier.wait()
-        results[n] = work()
-
-    threads = [threading.Thread(target=run, args=(n, work)) for n, work in enumerate(works)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join(60)
-    assert not any(t.is_alive() for t in threads)
-    return results
 
 
 def test_a_claimed_attempt_has_a_place_a_holder_a_delegation_and_a_token_of_its_own(rows: Claimer) -> None:
@@ -152,13 +108,13 @@ def test_the_highest_priority_goes_first_and_the_oldest_among_equals(rows: Claim
     assert [r.id for r in rows.take(place, limit=2)] == [low[0], high[2]]
 
 
-def test_shares_get_the_same_however_much_each_has_waiting(rows: Claimer) -> None:
+def test_each_share_gets_its_part_however_much_another_has_waiting(rows: Claimer) -> None:
     place = rows.place()
     rows.attempts(50, [place], rows.proxy_id, share="many", priority=1000)
     rows.attempts(8, [place], rows.proxy_id, share="few")
     rows.attempts(2, [place], rows.proxy_id, share="two")
     taken = Counter(r.share for r in rows.take(place, limit=18))
-    assert taken["two"] == 2 and taken["few"] >= 6 and 6 <= taken["many"] <= 8
+    assert taken["two"] == 2 and taken["few"] >= 6 and taken["many"] >= 6
 
 
 def test_no_share_starves_when_room_comes_one_by_one(rows: Claimer) -> None:
@@ -254,63 +210,3 @@ def test_a_refusal_that_comes_late_changes_nothing(rows: Claimer) -> None:
 
 def test_a_refusal_of_a_row_that_is_gone_is_nothing(rows: Claimer) -> None:
     assert refuse(rows, 4711) == {}
-
-
-# -- holding and letting go --------------------------------------------------------------------------------------------
-
-
-def test_released_rows_rest_and_are_then_free(rows: Claimer) -> None:
-    place = rows.place()
-    (job,) = rows.at_ce(1, "tocancel", place=place, proxy_id=rows.proxy_id)
-    lane = (rows.ce_of(place), rows.proxy_id)
-
-    def take(holder: str) -> list[int]:
-        found = rows.db.run("t", lambda c: cejobs.claim(c, *lane, "tocancel", holder=holder, lease_s=60, limit=5))
-        return [r.id for r in found]
-
-    assert take("me") == [job]
-    assert take("other") == []
-    rows.db.run("test", lambda c: cejobs.release(c, [job], holder="other"))  # not theirs
-    assert take("other") == []
-    rows.db.run("test", lambda c: cejobs.release(c, [job], holder="me", after_s=60, doubt=True))
-    assert take("other") == []
-    assert rows.get(job).doubts == 1
-    rows.put([job], "tocancel", claimed_until=NOW - 1)
-    assert take("other") == [job]
-
-
-def test_candidates_are_open_exactly_while_the_attempt_waits_and_the_queue_did_not_refuse(rows: Claimer) -> None:
-    one, two = rows.place("one"), rows.place("two")
-    (job,) = rows.attempts(1, [one, two], rows.proxy_id)
-    assert rows.is_open(job) == [True, True]
-    rows.take(one)
-    assert rows.is_open(job) == [False, False]
-    refuse(rows, job)
-    assert rows.is_open(job) == [False, True]
-    rows.take(two)
-    for event, state in ((Event.ACCEPTED, "submitting"), (Event.ARMED, "created")):
-        step = Move(job, state, event)
-        rows.db.run("t", lambda c, step=step: cejobs.move(c, [step], who="submitter", holder="me", keep_claim=True))
-    assert rows.is_open(job) == [False, False]
-    unarmed = Move(job, "submitted", Event.UNARMED)
-    rows.db.run("t", lambda c: cejobs.move(c, [unarmed], who="status", holder="me"))
-    assert rows.is_open(job) == [False, True]
-    rows.db.run("t", lambda c: cejobs.wish(c, [job], Event.CANCEL, who="application", why=""))
-    assert (rows.is_open(job), rows.get(job).state) == ([False, False], "cancelled")
-
-
-def test_only_rows_whose_lease_has_ended_are_in_doubt(rows: Claimer) -> None:
-    place = rows.place()
-    free, held, ran_out = rows.at_ce(3, "submitting", place=place, proxy_id=rows.proxy_id)
-    rows.put([held], "submitting", claimed_by="x", claimed_until=NOW + 60)
-    rows.put([ran_out], "submitting", claimed_by="x", claimed_until=NOW - 60)
-    lane = (rows.ce_of(place), rows.proxy_id)
-    assert rows.db.run("t", lambda c: cejobs.in_doubt(c, *lane, limit=10)) == [free, ran_out]
-    assert rows.db.read("t", lambda c: cejobs.lanes(c, "fake", ("submitting",), expired=True)) == [lane]
-
-
-def test_one_poller_has_a_lane_at_a_time(rows: Claimer) -> None:
-    lane = (rows.ce_of(rows.place()), rows.proxy_id)
-    rows.db.run("t", lambda c: lanes.ensure(c, *lane))
-    won = together(*(lambda n=n: rows.db.run("t", lambda c: lanes.try_poll(c, *lane, f"p{n}", 60)) for n in range(3)))
-    assert sorted(won) == [False, False, True]

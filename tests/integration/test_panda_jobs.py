@@ -12,8 +12,8 @@ from act.errors import SourceUnreachable
 from act.states import Event
 from act_atlas import db
 from act_atlas.daemons.panda2ce import joblog_name
-from tests.fakes import Crash, Power
 from tests.integration.panda_tower import QUEUE, PandaTower
+from tests.power import Crash, Power
 
 
 def count(tower: PandaTower, name: str) -> int:

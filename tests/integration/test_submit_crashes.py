@@ -8,8 +8,9 @@ import pytest
 
 from act import faults
 from act.errors import CEBroken, DatabaseBusy
-from tests.fakes import Crash, unreachable
+from tests.fakes import unreachable
 from tests.integration.conftest import MakeTower
+from tests.power import Crash
 from tests.tower import Tower
 
 FLOW = ("submitter", "reconciler", "status")

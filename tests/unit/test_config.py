@@ -73,19 +73,27 @@ def test_the_templates_values_are_the_defaults(tmp_path: Path) -> None:
 
 
 def test_a_file_with_only_the_elements_of_conversion_loads(tmp_path: Path) -> None:
-    path = write(tmp_path, """<config>
+    path = write(
+        tmp_path,
+        """<config>
         <executable><wrapperurl>https://sw/w.sh</wrapperurl><ptarurldev>https://sw/dev.tgz</ptarurldev></executable>
         <monitor><apfmon>http://apf/api</apfmon></monitor>
         <panda><schedulerid>aCT-1</schedulerid><server>https://panda.example.org:25443</server></panda>
-        <joblog><urlprefix>https://tower/jobs</urlprefix></joblog></config>""")
+        <joblog><urlprefix>https://tower/jobs</urlprefix></joblog></config>""",
+    )
     config = load_atlas(path)
     assert (config.panda.schedulerid, config.executable.wrapperurl) == ("aCT-1", "https://sw/w.sh")
     assert config.joblog.dir == tmp_path / "var/joblog"
 
 
 def test_relative_paths_start_at_the_files_directory(tmp_path: Path) -> None:
-    config = load_core(write(tmp_path, "<config><paths><store_dir>kept</store_dir><run_dir>/run/act</run_dir></paths>"
-                                       "<database><url>sqlite:///act.db</url></database></config>"))
+    config = load_core(
+        write(
+            tmp_path,
+            "<config><paths><store_dir>kept</store_dir><run_dir>/run/act</run_dir></paths>"
+            "<database><url>sqlite:///act.db</url></database></config>",
+        )
+    )
     assert config.paths.store_dir == tmp_path / "kept"
     assert config.paths.run_dir == Path("/run/act")
     assert config.paths.state_dir == tmp_path / "var/state"
@@ -93,9 +101,14 @@ def test_relative_paths_start_at_the_files_directory(tmp_path: Path) -> None:
 
 
 def test_fractions_of_seconds_attributes_and_lists_are_read(tmp_path: Path) -> None:
-    config = load_core(write(tmp_path, """<config><leases lease_s="0.5" margin_s="0.1"/><daemons>
+    config = load_core(
+        write(
+            tmp_path,
+            """<config><leases lease_s="0.5" margin_s="0.1"/><daemons>
         <daemon name="getjob" disabled="true"/><daemon name="submitter-arc"><processes>2</processes></daemon></daemons>
-        <errors><rerun>one</rerun><rerun>two</rerun></errors></config>"""))
+        <errors><rerun>one</rerun><rerun>two</rerun></errors></config>""",
+        )
+    )
     assert config.leases.lease_s == 0.5
     assert [(d.name, d.processes, d.disabled) for d in config.daemons.daemon] == [
         ("getjob", 1, True), ("submitter-arc", 2, False)]  # fmt: skip
@@ -103,7 +116,9 @@ def test_fractions_of_seconds_attributes_and_lists_are_read(tmp_path: Path) -> N
 
 
 def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
-    path = write(tmp_path, """<config>
+    path = write(
+        tmp_path,
+        """<config>
 <databse/>
 <timeouts connect_s="soon"><read_ss>1</read_ss></timeouts>
 <daemons><daemon processes="0"/></daemons>
@@ -113,7 +128,8 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
 <leases lease_s="1" margin_s="2"/>
 <ca_dir><x/></ca_dir>
 <breaker><open_s>-1</open_s></breaker>
-</config>""")
+</config>""",
+    )
     found = mistakes(path)
     assert [line.split(": ")[:2] for line in found] == [
         ["2", "element databse"],
@@ -141,8 +157,11 @@ def test_a_file_that_is_not_xml_is_told_with_its_line(tmp_path: Path, text: str)
 
 def test_xml_cannot_pull_in_other_files(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("SECRET")
-    path = write(tmp_path, f"""<!DOCTYPE config [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>
-        <config><ca_dir>&x;</ca_dir></config>""")
+    path = write(
+        tmp_path,
+        f"""<!DOCTYPE config [<!ENTITY x SYSTEM "file://{tmp_path}/secret">]>
+        <config><ca_dir>&x;</ca_dir></config>""",
+    )
     assert not any("SECRET" in line for line in mistakes(path))
 
 
@@ -179,8 +198,13 @@ def test_configuration_cannot_be_changed() -> None:
 
 def test_the_password_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "pw").write_text("se:cret\n")
-    config = load_core(write(tmp_path, "<config><database><url>mysql+mysqldb://act@db/act</url>"
-                                       "<password_file>pw</password_file></database></config>"))
+    config = load_core(
+        write(
+            tmp_path,
+            "<config><database><url>mysql+mysqldb://act@db/act</url>"
+            "<password_file>pw</password_file></database></config>",
+        )
+    )
     assert config.database.connect_url() == "mysql+mysqldb://act:se%3Acret@db/act"
     assert "cret" not in repr(Database(url="mysql+mysqldb://act:secret@db/act"))
 

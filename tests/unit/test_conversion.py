@@ -199,8 +199,11 @@ def test_exceptions_of_single_sites_come_from_the_configuration(
 
 
 def test_memory_factor_disk_and_free_attributes_reach_the_request(tmp_path: Path) -> None:
-    config = with_rules(tmp_path, """<memory_factor>0.5</memory_factor><request_disk>true</request_disk>
-        <attribute name="nodeaccess" value="outbound"/>""")
+    config = with_rules(
+        tmp_path,
+        """<memory_factor>0.5</memory_factor><request_disk>true</request_disk>
+        <attribute name="nodeaccess" value="outbound"/>""",
+    )
     spec = converted(config, minRamCount=4000, maxDiskCount=1000).spec
     assert (spec.memory_mb_total, spec.disk_mb, spec.extra) == (2000, 3000, {"nodeaccess": "outbound"})
 

@@ -101,9 +101,7 @@ def test_a_bad_ce_does_not_cost_the_good_ones(facts: Facts) -> None:
     ({"maxtime": None, "queues": []}, 10080),
     ({"maxtime": 10**9}, 10080),
 ])  # fmt: skip
-def test_walltime_is_the_queues_or_its_ces_and_a_week_at_most(
-    facts: Facts, changes: Facts, minutes: int
-) -> None:
+def test_walltime_is_the_queues_or_its_ces_and_a_week_at_most(facts: Facts, changes: Facts, minutes: int) -> None:
     assert queue(facts, **changes).maxwalltime_min == minutes
 
 
@@ -154,8 +152,11 @@ def test_one_bad_queue_never_costs_another(facts: Facts, changes: Facts) -> None
 
 
 def test_local_settings_win(tmp_path: Path, facts: Facts) -> None:
-    config = atlas(tmp_path, """<queues><queue name="Q" status="offline" truepilot="false" maxjobs="5">
-        <endpoint url="other.org" queue="q"/></queue></queues>""")
+    config = atlas(
+        tmp_path,
+        """<queues><queue name="Q" status="offline" truepilot="false" maxjobs="5">
+        <endpoint url="other.org" queue="q"/></queue></queues>""",
+    )
     info = all_queues({"Q": facts}, config)[0]["Q"]
     assert (info.status, info.truepilot, info.maxjobs, info.push) == ("offline", False, 5, True)
     assert info.endpoints == (Endpoint("arc", "https://other.org:443/arex", "q"),)

@@ -22,9 +22,7 @@ from act_atlas.simulator.rules import Wanted
 Process = subprocess.Popen[bytes]
 
 
-def run_pilot(
-    sim: PandaSimulator, client: PandaClient, where: Path, **order: Any
-) -> tuple[int, Process]:
+def run_pilot(sim: PandaSimulator, client: PandaClient, where: Path, **order: Any) -> tuple[int, Process]:
     """(PandaID, process) of a job that the pilot, fetched as a wrapper, runs in a directory of its own."""
     sim.board.define(Order(QUEUE, **order))
     (job,) = acquire(client).jobs
