@@ -133,7 +133,7 @@ class Transport:
                 raise CEBroken(f"CE {self._host}: the answer to {method} {url} does not tell its length")
             yield response
             done = response.isclosed() and not response.will_close
-        except (OSError, http.client.IncompleteRead) as e:
+        except (OSError, http.client.IncompleteRead, http.client.NotConnected) as e:  # NotConnected: given up by others
             raise self._translated(e, method, url) from e
         except (http.client.HTTPException, ValueError) as e:
             raise CEBroken(f"CE {self._host}: the answer to {method} {url} is not HTTP: {e!r}") from e

@@ -44,8 +44,6 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and hasattr(self, "tower"):
-            error.add_note(f"the tower said:\n{self.tower.said(40)}")
         if hasattr(self, "observer"):
             self.observer.close()
         self.world.__exit__()
@@ -81,13 +79,14 @@ class Trial:
         return self.observer.look(self.kinds)
 
     def wait(self, what: str, done: Callable[[Picture], bool], within_s: float) -> Picture:
-        """Look until ``done``; AssertionError with where things are if it does not come."""
+        """Look until ``done``; AssertionError with where things are, and what the tower said, if it does not come."""
         end = time.monotonic() + within_s
         while True:
             picture = self.look()
             if done(picture):
                 return picture
-            assert time.monotonic() < end, f"in {within_s} s not {what}: {where_all_are(picture)}"
+            where = f"in {within_s} s not {what}: {where_all_are(picture)}\n{self.tower.said()}"
+            assert time.monotonic() < end, where
             time.sleep(LOOK_S)
 
     def kill_at_panda(self, *pandaids: int) -> None:
