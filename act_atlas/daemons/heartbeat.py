@@ -108,7 +108,7 @@ class Heartbeat(AtlasDaemon):
         answered = dict(zip([r.id for r in open_rows if r not in patient], results, strict=True))
         delivered |= {i: "PanDA took the report" for i, a in answered.items() if a.accepted or a.commands & OVER}
         moves = [
-            Move(r.id, r.state, Event.REPORTED, delivered[r.id], {"due": None, "told": _end(r)})
+            Move(r.id, r.state, Event.REPORTED, delivered[r.id], {"due": None, **_told(answered.get(r.id))})
             for r in rows
             if r.id in delivered
         ]
@@ -152,8 +152,9 @@ def _has_won(status: JobStatus | None) -> bool:
     return status is not None and status.status == "finished"
 
 
-def _end(row: AnyRow) -> str:
-    return "finished" if row.state == "finished" else "failed"
+def _told(result: UpdateResult | None) -> dict[str, str]:
+    """What goes into the row: the tower's own reports all say failed; where PanDA knew already none was sent."""
+    return {"told": "failed"} if result is not None else {}
 
 
 def _words(result: UpdateResult) -> str:
