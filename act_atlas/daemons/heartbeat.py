@@ -43,9 +43,9 @@ class Heartbeat(AtlasDaemon):
             return 0
         ended = [r for r in rows if r.state in TO_REPORT]
         alive = [r for r in rows if r.state in ALIVE or r.state == "tobekilled"]
-        silent = [r.id for r in rows if r.state not in (*TO_REPORT, *ALIVE, "tobekilled") or not _speaks(r)]
+        silent = [r for r in rows if r.state not in (*TO_REPORT, *ALIVE, "tobekilled") or not _speaks(r)]
         if silent:
-            self.db.run("silent", lambda c: db.set_values(c, silent, due=None))
+            self.db.run("silent", lambda c: db.set_values(c, [r.id for r in _unmoved(c, silent)], due=None))
         speaking = [r for r in alive if _speaks(r)]
         if speaking:
             self._tell(speaking)
@@ -62,9 +62,10 @@ class Heartbeat(AtlasDaemon):
         won = [r.id for r in over if _has_won(known.get(r.pandaid))]
 
         def write(connection: Connection) -> None:
-            told = {r.id: STATUS.get(r.state, "starting") for r in rows if answered[r.id].accepted}
+            here = _unmoved(connection, rows)
+            told = {r.id: STATUS.get(r.state, "starting") for r in here if answered[r.id].accepted}
             db.told(connection, told, next_s=self.atlas.panda.heartbeat_s)
-            db.set_values(connection, won, sendhb=False, due=None)
+            db.set_values(connection, [r.id for r in here if r.id in won], sendhb=False, due=None)
             self._obey(connection, [r for r in over if r.id not in won], answered)
 
         self.db.run("told", write)
@@ -135,6 +136,12 @@ class Heartbeat(AtlasDaemon):
             pilot_error_diag=diag,
             trans_exit_code=row.exit_code,
         )
+
+
+def _unmoved(connection: Connection, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """The rows that have not moved since they were read; when others are due was said by the move."""
+    there = db.get(connection, [r.id for r in rows], lock=True)
+    return [r for r in rows if r.id in there and there[r.id].version == r.version]
 
 
 def _speaks(row: AnyRow) -> bool:

@@ -28,7 +28,8 @@ def test_every_point_that_is_passed_is_on_the_list(
         passed.setdefault(point.key, point)
     if pytestconfig.getoption("--record-points", default=False):
         walk.add_points(passed.values())
-    missing = set(passed) - {p.key for p in walk.points()}
+    # which daemons pass the points of trouble depends on how busy the machine is, which points there are does not
+    missing = {place for _, place in passed} - {p.place for p in walk.points()}
     assert not missing, f"run 'pytest tests/faults -k on_the_list --record-points' and commit points.txt: {missing}"
 
 
