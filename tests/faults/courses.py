@@ -106,7 +106,8 @@ def _lose_job(scene: Scene) -> bool:
         if running:
             scene.ce.lose(running[0].id)
             pandaid = int(running[0].panda_id)
-            scene.wanted[pandaid] = replace(scene.wanted[pandaid], log=False)
+            # the tower reports it failed, unless its pilot is faster
+            scene.wanted[pandaid] = replace(scene.wanted[pandaid], end="finished failed", log=False)
     return bool(running)
 
 
@@ -116,7 +117,7 @@ COURSES = {
     "answer to create lost": Course(_rules(_new("cut-after"))),
     "create failed": Course(_rules(_new("error-before"))),
     "create came late": Course(_rules(_new("late", seconds=6.0)), call_s=PATIENCE_S),
-    "create unclear": Course(_rules({"path": "action=info", "action": "cut-after"})),
+    "create unclear": Course(_rules({"path": "action=info", "action": "cut-after", "times": 4})),
     "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
     "staging failed": Course(pilot_args="--sim-stagein-fails=1"),
     "answer to acquire lost": Course(_lost_acquire, loses=True),
@@ -124,7 +125,7 @@ COURSES = {
     "full": Course(later=_full_no_more, ce_options={"max_total": 0}),
     "proxy renewed": Course(later=_old_proxy),
     "job lost": Course(later=_lose_job, ce_options={"run_s": 2.0}),
-    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 12})),
+    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 6})),
     "told to speak": Course(later=_told_to_speak, ce_options={"run_s": 3.0}),
 }
 
