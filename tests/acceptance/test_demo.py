@@ -33,8 +33,15 @@ def test_twenty_jobs_end_as_they_should_also_the_second_time_and_nothing_stays_b
     assert all(log.is_file() for log in logs)
 
 
+def hear_ctrl_c() -> None:
+    """A process that a shell started in the background ignores SIGINT, and so would all its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:
-    demo = subprocess.Popen(DEMO, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    demo = subprocess.Popen(
+        DEMO, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
     assert demo.stdout is not None
     for line in demo.stdout:
         if "running" in line:
