@@ -63,6 +63,11 @@ class Scene:
         """Whether the good CE is as busy as when it was alone, in one of three windows: one may see other load here."""
         return any(self.pace() >= KEPT_PACE * self.alone for _ in range(3))
 
+    def waiting(self) -> list[tuple[str, dict[str, Any]]]:
+        """Jobs that wait for a slot of the bad CE."""
+        jobs = self.trial.simulator(self.bad)["jobs"].items()
+        return [(i, job) for i, job in jobs if job["state"] == "QUEUING"]
+
     def busy(self) -> int:
         """How many slots of the good CE are busy now."""
         return sum(job["state"] == "RUNNING" for job in self.trial.simulator(self.good)["jobs"].values())
@@ -132,8 +137,8 @@ def test_one_whose_certificate_has_expired_slows_nobody_and_gets_no_job(scene: S
 
 def test_one_that_loses_a_job_and_lists_nothing_costs_that_job_only(scene: Scene) -> None:
     ids = scene.order_bad(8 * SLOTS)
-    jobs = scene.trial.simulator(scene.bad)["jobs"].items()
-    job_id, lost = next((i, job) for i, job in jobs if job["state"] == "QUEUING")
+    scene.trial.wait("one waits there", lambda _: bool(scene.waiting()), 30)
+    job_id, lost = scene.waiting()[0]
     scene.trial.disturb(scene.bad, "POST", "lose", {"id": job_id})
     scene.trial.disturb(scene.bad, "POST", "empty_list", {"times": 100})
     # an answer that is lost makes the tower look into those lists
