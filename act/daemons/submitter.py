@@ -92,7 +92,7 @@ class Submitter(Daemon):
         return self.db.run("claim", take)
 
     def _ensure_delegation(self, lane: Lane, ce: ComputeElement) -> None:
-        """A live delegation is there before anything is claimed; one that a crash leaves unwritten runs out at the CE."""
+        """A live delegation is there before anything is claimed; one that a crash leaves unwritten just runs out."""
         if self.db.run("delegation", lambda c: credentials.live_delegation(c, *lane)) is not None:
             return
         generation = self.db.read("delegation", lambda c: credentials.get(c, lane.proxy_id).generation)
