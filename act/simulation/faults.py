@@ -65,6 +65,11 @@ class Faults:
             self._rules.append(Rule(id=self._last, **values))
             return self._last
 
+    def remove(self, rule_id: int) -> None:
+        """Forget one rule."""
+        with self._lock:
+            self._rules = [rule for rule in self._rules if rule.id != rule_id]
+
     def clear(self) -> None:
         """Forget all rules."""
         with self._lock:

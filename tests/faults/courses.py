@@ -6,8 +6,9 @@ Every fault point is walked in the first course in which it is passed. The weath
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, update
@@ -30,11 +31,13 @@ def _nothing(scene: Scene) -> None:
 
 @dataclass(frozen=True)
 class Course:
-    """begin: called before the tower starts; later: called all the time until it returns True, which means that what
-    it is for has happened; only then the parked job is killed. loses: jobs may get lost between PanDA and the tower.
+    """begin: called before the tower starts; lasting: how CEs misbehave as long as the trouble lasts; later: called
+    all the time until it returns True, which means that what it is for has happened. loses: jobs may get lost between
+    PanDA and the tower.
     """
 
     begin: Callable[[Scene], None] = _nothing
+    lasting: Sequence[Mapping[str, Any]] = ()
     later: Callable[[Scene], bool] | None = None
     pilot_args: str = ""
     ce_options: Mapping[str, Any] = field(default_factory=dict)
@@ -99,15 +102,17 @@ def _told_to_speak(scene: Scene) -> bool:
     return all(s["status"] in FINAL for s in scene.stories().values() if s["queue"] == "MIXED")
 
 
+def _long_job(scene: Scene) -> None:
+    scene.order(Want("LONG", "ok", "failed", log=False))
+
+
 def _lose_job(scene: Scene) -> bool:
-    """The CE forgets a job that runs."""
+    """The CE loses a job that would run for long, and all that stands for it."""
     with scene.ce.engine.lock:
-        running = [job for job in scene.ce.engine.jobs.values() if job.state == "RUNNING"]
-        if running:
-            scene.ce.lose(running[0].id)
-            pandaid = int(running[0].panda_id)
-            # the tower reports it failed, unless its pilot is faster
-            scene.wanted[pandaid] = replace(scene.wanted[pandaid], end="finished failed", log=False)
+        running = [j for j in scene.ce.engine.jobs.values() if j.state == "RUNNING" and j.queue == "long"]
+        for job in running:
+            job.epoch += 1  # its pilot is gone too: the tower has to speak for it
+            scene.ce.lose(job.id)
     return bool(running)
 
 
@@ -117,17 +122,42 @@ COURSES = {
     "answer to create lost": Course(_rules(_new("cut-after"))),
     "create failed": Course(_rules(_new("error-before"))),
     "create came late": Course(_rules(_new("late", seconds=6.0)), call_s=PATIENCE_S),
-    "create unclear": Course(_rules({"path": "action=info", "action": "cut-after", "times": 4})),
+    "create unclear": Course(lasting=({"path": "action=info", "action": "cut-after"},)),
     "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
     "staging failed": Course(pilot_args="--sim-stagein-fails=1"),
     "answer to acquire lost": Course(_lost_acquire, loses=True),
     "refused": Course(_refused),
     "full": Course(later=_full_no_more, ce_options={"max_total": 0}),
     "proxy renewed": Course(later=_old_proxy),
-    "job lost": Course(later=_lose_job, ce_options={"run_s": 2.0}),
-    "garbage": Course(_rules({"path": "action=status", "action": "garbage", "times": 6})),
+    "job lost": Course(_long_job, later=_lose_job),
+    "garbage": Course(lasting=({"path": "action=status", "action": "garbage"},)),
     "told to speak": Course(later=_told_to_speak, ce_options={"run_s": 3.0}),
 }
+
+
+class Trouble:
+    """What a course does while the tower runs. It lasts until the fault under test has met it, which the file
+    ``struck`` tells, or for ``at_most_s``."""
+
+    def __init__(self, scene: Scene, course: Course, struck: Path, at_most_s: float) -> None:
+        self._scene, self._struck, self._later = scene, struck, course.later
+        self._waits = course is not COURSES["calm"]
+        self._end = time.monotonic() + at_most_s
+        self._rules = [(ce, ce.faults.add(rule)) for ce in scene.ces for rule in course.lasting]
+
+    def over(self) -> bool:
+        """Let it go on; True once it is over: only then the parked job is killed."""
+        if self._later is not None:
+            if not self._later(self._scene):
+                return False
+            self._later = None
+        if self._waits and not self._struck.exists() and time.monotonic() < self._end:
+            return False
+        self._waits = False
+        while self._rules:
+            ce, rule = self._rules.pop()
+            ce.faults.remove(rule)
+        return True
 
 
 def late_rules() -> list[dict[str, Any]]:

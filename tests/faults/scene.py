@@ -117,9 +117,10 @@ class Scene:
 
     def _configure(self) -> dict[str, str]:
         places = {"MIXED": (self.ce, "default"), "RUNNING": (self.ce, "default"), "PARKED": (self.parking, "default"),
-                  "REFUSED": (self.ce, "no-such-queue")}  # fmt: skip
+                  "REFUSED": (self.ce, "no-such-queue"), "LONG": (self.ce, "long")}  # fmt: skip
         entries = {n: configuration.cric_entry(n, [("ARC-CE", ce.url, q)]) for n, (ce, q) in places.items()}
         entries["RUNNING"]["params"] = {"pilot_args": self.pilot_args}
+        entries["LONG"]["params"] = {"pilot_args": "--sim-run=600"}
         self.panda.board.cric = entries
         cert, key = self.ca.user("tower")
         texts = {
