@@ -73,8 +73,14 @@ def add_points(found: Iterable[Point]) -> None:
     POINTS_FILE.write_text("".join(lines))
 
 
-def all_cases() -> Iterator[Case]:
-    """Everything."""
+def all_cases(seed: int) -> list[Case]:
+    """Everything, in an order in which also a walk that is broken off has seen a fair sample."""
+    cases = list(_cases())
+    random.Random(seed).shuffle(cases)
+    return cases
+
+
+def _cases() -> Iterator[Case]:
     for point in points():
         for backend in BACKENDS:
             for weather in WEATHERS:
@@ -85,7 +91,7 @@ def all_cases() -> Iterator[Case]:
 def some_cases(seed: int, n: int) -> list[Case]:
     """Every point with a kill on SQLite in good weather, and n of the rest."""
     plain = [Case(point, "die", "up", "sqlite") for point in points()]
-    rest = [case for case in all_cases() if (case.action, case.weather, case.backend) != ("die", "up", "sqlite")]
+    rest = [case for case in _cases() if (case.action, case.weather, case.backend) != ("die", "up", "sqlite")]
     return plain + random.Random(seed).sample(rest, min(n, len(rest)))
 
 
@@ -151,4 +157,4 @@ def _drive(scene: Scene, processes: Processes, trouble: Trouble, outage_at: Path
             quiet_since = time.monotonic()
         elif time.monotonic() > quiet_since + LOST_AFTER_S:
             scene.give_up_lost()
-        time.sleep(0.03)
+        time.sleep(0.1)
