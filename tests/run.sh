@@ -22,4 +22,4 @@ if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"
     exit
 fi
-"$python" -m pytest -n 2 tests/unit tests/integration tests/faults && "$python" -m pytest tests/contract tests/acceptance
+"$python" -m pytest -n 4 tests/unit tests/integration tests/faults && "$python" -m pytest tests/contract tests/acceptance
