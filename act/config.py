@@ -64,28 +64,53 @@ class Logging(Section):
 
 
 class ProxySource(Section):
-    """A long-lived credential from which the proxies of one role are made."""
+    """Where the proxies of one role come from: made of a long-lived certificate or proxy (``source_cert``), or found
+    in ``directory`` as <role>.pem or <role>.*.pem, where something else renews them.
 
-    role: str = Field(min_length=1)
-    source_cert: ConfigPath
+    voms: the VO whose attributes they must have, fqan: the one that must be among them; none: plain proxies.
+    """
+
+    role: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")
+    source_cert: ConfigPath | None = None
     source_key: ConfigPath | None = None
     """None: the key is in source_cert, as in a proxy file."""
+    directory: ConfigPath | None = None
+    voms: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$")
+    fqan: str = Field("", pattern=r"^(/[\w.=-]+)*$")
     lifetime_h: float = Field(96, gt=0)
     renew_below_h: float = Field(72, gt=0)
 
     @model_validator(mode="after")
-    def _renewable(self) -> ProxySource:
+    def _consistent(self) -> ProxySource:
+        if (self.source_cert is None) == (self.directory is None):
+            raise ValueError("needs either source_cert or directory")
+        if self.directory is not None and self.source_key is not None:
+            raise ValueError("source_key goes with source_cert, not with directory")
+        if self.fqan and f"{self.fqan}/".partition("/")[2].partition("/")[0] != self.voms:
+            raise ValueError(f"fqan must begin with the VO in voms: /{self.voms or '<voms>'}/...")
         if self.renew_below_h >= self.lifetime_h:
             raise ValueError("renew_below_h must be less than lifetime_h")
         return self
 
 
 class Proxies(Section):
-    """Credentials of the tower. ``key_file`` encrypts those kept in the database."""
+    """Credentials of the tower. ``key_file`` encrypts those kept in the database.
+
+    check_s: how often they are looked at; more often if they are short-lived. vomses: where the VOMS servers are, a
+    file or directory as VOMS clients know it.
+    """
 
     key_file: ConfigPath = Path("var/state/proxy.key")
     check_s: Seconds = 600
+    vomses: ConfigPath = Path("/etc/vomses")
     proxy: tuple[ProxySource, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Proxies:
+        roles = [p.role for p in self.proxy]
+        if twice := {r for r in roles if roles.count(r) > 1}:
+            raise ValueError(f"role given more than once: {', '.join(sorted(twice))}")
+        return self
 
 
 class Timeouts(Section):
@@ -139,7 +164,8 @@ class Polling(Section):
 
     missing_s: what must lie between the two complete answers that prove that a job is gone. sweep_s: how often
     orphans are looked for. silent_s: a CE that gave no complete answer for so long is silent, and deadlines stand
-    still. delegation_idle_s: how long an unused delegation is kept at a CE.
+    still. delegation_idle_s: how long an unused delegation is kept at a CE. rerun_s: before failed staging is repeated.
+    lag_s: by how much what a CE tells of a job may be behind.
     """
 
     status_s: Seconds = 30
@@ -147,6 +173,8 @@ class Polling(Section):
     sweep_s: Seconds = 3600
     silent_s: Seconds = 600
     delegation_idle_s: Seconds = 3600
+    rerun_s: Seconds = 60
+    lag_s: Seconds = 120
     submit_batch: Count = 100
     status_batch: int = Field(5000, ge=1, le=5000)
     fetch_batch: Count = 50
@@ -202,8 +230,30 @@ class Option(Section):
     value: str
 
 
+class TokenSource(Section):
+    """Where the bearer token for a CE comes from: a file that something else renews, or an OIDC issuer that gives
+    tokens to its client (RFC 6749, 4.4). issuer: its URL, asked for the token_endpoint unless that is given instead.
+    """
+
+    file: ConfigPath | None = None
+    issuer: str = Field("", pattern="^(https://.+)?$")
+    token_endpoint: str = Field("", pattern="^(https://.+)?$")
+    client_id: str = ""
+    client_secret_file: ConfigPath | None = None
+    scope: str = "compute.read compute.create compute.modify compute.cancel"
+    audience: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TokenSource:
+        if [self.file is not None, bool(self.issuer), bool(self.token_endpoint)].count(True) != 1:
+            raise ValueError("needs one of file, issuer, token_endpoint")
+        if self.file is None and not (self.client_id and self.client_secret_file):
+            raise ValueError("needs client_id and client_secret_file, to ask an issuer")
+        return self
+
+
 class CE(Section):
-    """What the operator says of one CE."""
+    """What the operator says of one CE. token: speak to it with a bearer token instead of a proxy."""
 
     url: str = Field(min_length=1)
     flavour: str | None = None
@@ -211,12 +261,17 @@ class CE(Section):
     max_jobs: int | None = Field(None, ge=0)
     max_waiting: int | None = Field(None, ge=0)
     option: tuple[Option, ...] = ()
+    token: TokenSource | None = None
 
 
 class CEs(Section):
     """CEs that need settings of their own; the others come from the job source."""
 
     ce: tuple[CE, ...] = ()
+
+    def at(self, url: str) -> CE:
+        """The settings of the CE with this URL; some that change nothing if there are none."""
+        return next((ce for ce in self.ce if ce.url.rstrip("/") == url.rstrip("/")), CE(url=url))
 
 
 class CoreConfig(Section):
@@ -236,6 +291,11 @@ class CoreConfig(Section):
     deadlines: Deadlines = Deadlines()
     errors: Errors = Errors()
     ces: CEs = CEs()
+
+    def limits_of(self, ce: CE) -> Limits:
+        """The limits of a CE's queues that have none of their own."""
+        own = {n: getattr(ce, n) for n in ("max_waiting", "max_jobs") if getattr(ce, n) is not None}
+        return self.limits.model_copy(update=own)
 
 
 def load_core(path: Path | None = None) -> CoreConfig:

@@ -6,7 +6,7 @@ ActError
 │   ├── CEUnreachable      no usable answer from a CE; ``sent`` says whether the request may have been acted on
 │   │   └── CEBroken       a complete answer that says the CE failed as a whole (5xx, garbage)
 │   ├── CEFull             the CE takes no more jobs for now; not an attempt
-│   ├── SourceUnreachable  no usable answer from a job source (PanDA, CRIC)
+│   ├── SourceUnreachable  no usable answer from a source of jobs (PanDA, CRIC) or of tokens
 │   ├── StorageUnavailable no usable answer from a store or a storage element
 │   └── DatabaseBusy       deadlock, lost connection, outage
 │       └── OutcomeUnknown the connection broke during COMMIT: read back, never run again

@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
 from act.errors import ConfigError, JobError
+from act.explain.story import Asked, Story
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 
 
@@ -54,7 +55,7 @@ class ComputeElement(Protocol):
         """Ask the CE to forget ended jobs. None or JobGone: forgotten."""
 
     def restart(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
-        """Ask the CE to repeat the staging phase that failed. None: taken."""
+        """Ask the CE to repeat the staging phase that failed. None: taken, or the job has not failed."""
 
     def fetch(self, ce_job_id: str, name: str, out: BinaryIO) -> int:
         """Write one file (session path, or ``diagnose=<name>``) to out; returns its size in bytes.
@@ -82,7 +83,10 @@ class CEFactory(Protocol):
     """What the entry point of a CE type names."""
 
     def __call__(self, address: CEAddress, proxy: Proxy) -> ComputeElement:
-        """Bind a CE to a credential. Does no I/O; raises CredentialError if the proxy cannot be used at all."""
+        """Bind a CE to a credential. Does no I/O; raises CredentialError if it cannot be used at all.
+
+        That is also said of a proxy with a token by a CE type, or the configured version of it, that takes none.
+        """
 
     def summary(self, spec: JobSpec) -> dict[str, Any]:
         """The request as plain values in the units of this CE type, for people and for comparing."""
@@ -121,6 +125,12 @@ class Application(Protocol):
 
     def commands(self) -> Iterable[Any]:
         """click commands to add to actctl."""
+
+    def explain(self, connection: Any, moment: Any, asked: Asked, name: str) -> Story | None:
+        """Why a job or a queue of its is as it is; None if it has none of that name.
+
+        connection: an open snapshot; moment: `act.explain.moment.Moment`. The core adds the stories of attempts.
+        """
 
 
 def plugins(group: str) -> dict[str, Any]:

@@ -125,13 +125,17 @@ class CEAddress:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A credential the tower acts with: an RFC 3820 proxy with its key and chain, PEM."""
+    """A credential the tower acts with: an RFC 3820 proxy with its key and chain, PEM.
+
+    token: a bearer token (JWT) that the CE is spoken to with instead; the proxy is then only what jobs are given.
+    """
 
     proxy_id: int
     role: str
     identity: str
     pem: bytes = field(repr=False)
     expires: float = 0.0
+    token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,18 @@ class Deadline:
 
 
 @dataclass(frozen=True)
+class NextStep:
+    """Who makes the next step from a state when nothing is in the way: a kind of daemon, or "application".
+
+    does: told to people. far: the far side does it, and the owner only hears of it.
+    """
+
+    owner: str
+    does: str
+    far: bool = False
+
+
+@dataclass(frozen=True)
 class Machine:
     """One state machine. ``initial`` and ``final`` states, ``steps`` and ``deadlines``."""
 
@@ -186,6 +198,27 @@ DEADLINES = {
     )
 }
 
+NEXT = {
+    "tosubmit": NextStep("submitter", "chooses a CE queue and submits it"),
+    "submitting": NextStep("reconciler", "finds out whether the CE has made the job"),
+    "created": NextStep("reconciler", "finds out what became of the job at the CE, and lets it run"),
+    "submitted": NextStep("status", "runs the job once its inputs are there and a slot is free", far=True),
+    "holding": NextStep("status", "lets the job go on that it holds", far=True),
+    "running": NextStep("status", "runs the job to its end", far=True),
+    "finishing": NextStep("status", "stages the outputs out", far=True),
+    "finished": NextStep("fetcher", "brings its files"),
+    "failed": NextStep("application", "asks for its files"),
+    "tofetch": NextStep("fetcher", "brings its files"),
+    "tocancel": NextStep("canceller", "tells the CE to end the job"),
+    "cancelling": NextStep("status", "ends the job", far=True),
+    "torerun": NextStep("canceller", "has the CE stage once more"),
+    "done": NextStep("application", "takes note of the end, so that the CE may forget the job"),
+    "donefailed": NextStep("application", "takes note of the end, so that the CE may forget the job"),
+    "cancelled": NextStep("application", "takes note of the end, so that the CE may forget the job"),
+    "lost": NextStep("application", "takes note of the end, so that the CE may forget the job"),
+    "toclean": NextStep("cleaner", "makes the CE forget the job"),
+}
+
 CEJOB = Machine("cejob", "tosubmit", frozenset({"archived"}), FLOW, DEADLINES)
 
 # A job that so many submissions could not bring to run is not tried for ever.
@@ -193,6 +226,10 @@ MAX_SUBMISSIONS = 10
 # States in which a CE may hold something of the attempt, so its delegation must stay.
 NEEDS_DELEGATION = ("submitting", "created", "submitted", "holding", "running", "finishing", "torerun", "tocancel",
                     "cancelling", "finished", "failed", "tofetch")  # fmt: skip
+# While a row is in one of these, the CE's answer is not written down yet.
+IN_DOUBT = ("submitting", "created")
+# A CE that is silent stops the clock of deadlines, but nothing is put off by more than this.
+STAND_STILL_AT_MOST_S = 7 * DAY
 # States in which the attempt has ended and the next step is the application's.
 ENDED = ("done", "donefailed", "cancelled", "lost")
 

@@ -121,6 +121,12 @@ def read_proxy(pem: bytes) -> ProxyInfo:
     )
 
 
+def end_of(cert_pem: bytes, key_pem: bytes) -> float:
+    """When a certificate or proxy runs out, epoch seconds; ``key_pem`` must fit. Arguments as of `make_proxy`."""
+    chain, _ = _credential(cert_pem, key_pem)
+    return _end(chain).timestamp()
+
+
 def slashed(name: x509.Name) -> str:
     """A name as grid software writes it, e.g. /DC=org/O=Grid/CN=Jane Doe (bytes outside ASCII as \\xHH)."""
     return "".join(f"/{_label(attribute)}={_printable(attribute.value)}" for attribute in name)

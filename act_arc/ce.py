@@ -1,7 +1,10 @@
-"""An ARC CE seen with one proxy: the adapter between the tower and the REST interface of A-REX.
+"""An ARC CE seen with one credential: the adapter between the tower and the REST interface of A-REX.
 
 Inert creation: every job has at least one input that the tower uploads itself (`xrsl.uploads`); the CE lets a job
 wait for those, and fails it after ten minutes. `arm` uploads them.
+
+With a bearer token (REST 1.1 only) the CE is spoken to without a certificate. The proxy is delegated all the same: it
+is what pilots, and the CE when it stages files, act with towards storage.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from act.errors import BadJobSpec, CEBroken, CEFull, CERefused, CredentialError,
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act_arc import delegation as delegations
 from act_arc import xrsl
-from act_arc.rest import ask, negotiate
+from act_arc.rest import TOKENS_SINCE, ask, negotiate
 from act_arc.states import DETAILED, ce_status, rest_state
 from act_arc.transport import ServerError, Transport
 
@@ -34,6 +37,7 @@ _MAX_DESCRIPTION = 100 * 1024 * 1024 // BATCH  # A-REX takes 100 MiB of descript
 _BETWEEN_LISTS_S = 0.1
 _FULL = "No more jobs allowed"
 _DIAGNOSE = "diagnose="
+_NOT_FAILED = "has not failed"  # so A-REX refuses to restart a job
 
 
 class ArcCE:
@@ -42,11 +46,16 @@ class ArcCE:
     batch = BATCH
 
     def __init__(self, address: CEAddress, proxy: Proxy) -> None:
-        if 0 < proxy.expires <= time.time():
+        self._rest = address.options.get("rest")
+        if proxy.token:
+            if self._rest not in (None, TOKENS_SINCE):
+                raise CredentialError(f"REST {self._rest}, as configured for {address.url}, takes no tokens")
+            self._rest = TOKENS_SINCE
+        elif 0 < proxy.expires <= time.time():
             raise CredentialError(f"the proxy of {proxy.identity} has run out")
         self._address = address
         self._proxy_pem = proxy.pem
-        self._transport = Transport(address, proxy.pem)
+        self._transport = Transport(address, proxy.pem, proxy.token)
         self._negotiated: ARCRest | None = None
 
     @contextmanager
@@ -55,7 +64,7 @@ class ArcCE:
         with self._transport.within(seconds or self._address.total_s):
             if self._negotiated is None:
                 base = urlsplit(self._address.url).path.rstrip("/") or "/arex"
-                self._negotiated = negotiate(self._transport, base, self._address.options.get("rest"))
+                self._negotiated = negotiate(self._transport, base, self._rest)
             yield self._negotiated
 
     def probe(self) -> None:
@@ -131,9 +140,10 @@ class ArcCE:
             return _taken(_bulk(rest.cleanJobs, ce_job_ids, _IDS_PER_STATUS))
 
     def restart(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
-        """CERefused for a job that has not failed, or has no reruns left."""
+        """CERefused for a job that has no reruns left. One that has not failed goes on anyway."""
         with self._call() as rest:
-            return _taken(_bulk(rest.restartJobs, ce_job_ids, _IDS_PER_STATUS))
+            answers = _taken(_bulk(rest.restartJobs, ce_job_ids, _IDS_PER_STATUS))
+        return {i: None if isinstance(a, CERefused) and _NOT_FAILED in str(a) else a for i, a in answers.items()}
 
     def fetch(self, ce_job_id: str, name: str, out: BinaryIO) -> int:
         """``diagnose=errors`` and ``diagnose=gmlog/errors`` are the same file."""

@@ -57,6 +57,7 @@ class Rest11(_Paired, ARCRest_1_1):  # type: ignore[misc]
         return [job["id"] for job in json.loads(text)["job"]]
 
 
+TOKENS_SINCE = "1.1"
 VERSIONS: dict[str, type[ARCRest]] = {"1.1": Rest11, "1.0": Rest10}  # best first
 
 

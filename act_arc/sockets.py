@@ -57,10 +57,19 @@ class DeadlineSocket(ssl.SSLSocket):
         self.settimeout(min(left, self.read_s))
 
 
-def client_context(ca_dir: Path, proxy_pem: bytes) -> ssl.SSLContext:
-    """A context that shows the proxy and trusts the CAs of ``ca_dir``. Raises CredentialError for a useless proxy."""
+def client_context(ca_dir: Path, proxy_pem: bytes | None) -> ssl.SSLContext:
+    """A context that trusts the CAs of ``ca_dir`` and shows the proxy; None: no certificate.
+
+    Raises CredentialError for a useless proxy.
+    """
     context = ssl.create_default_context(capath=str(ca_dir))
     context.sslsocket_class = DeadlineSocket
+    if proxy_pem is not None:
+        _show(context, proxy_pem)
+    return context
+
+
+def _show(context: ssl.SSLContext, proxy_pem: bytes) -> None:
     # The ssl module takes a certificate only by file name; this file lives in memory and has no name of its own.
     fd = os.memfd_create("proxy")
     try:
@@ -71,7 +80,6 @@ def client_context(ca_dir: Path, proxy_pem: bytes) -> ssl.SSLContext:
         raise CredentialError(f"the proxy cannot be used: {e}") from e
     finally:
         os.close(fd)
-    return context
 
 
 def connect(host: str, port: int, context: ssl.SSLContext, connect_s: float, deadline: float) -> DeadlineSocket:

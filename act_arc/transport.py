@@ -48,20 +48,21 @@ class Answer:
 
 
 class Transport:
-    """One connection to one CE with one credential; used by one thread.
+    """One connection to one CE with one credential, a proxy or a bearer token; used by one thread.
 
     All requests inside ``with transport.within(seconds)`` together end in that time. Raises CEUnreachable (with
     sent=False only if the CE cannot have seen the request), CEBroken for an answer that is no use as a whole, and
     CredentialError if the CE does not let us in. An answer of 200-299, 404 or another 4xx is returned.
     """
 
-    def __init__(self, address: CEAddress, proxy_pem: bytes) -> None:
+    def __init__(self, address: CEAddress, proxy_pem: bytes, token: str = "") -> None:
         parts = urlsplit(address.url)
         if parts.scheme != "https" or not parts.hostname:
             raise ConfigError(f"the URL of an ARC CE is https://host:port/path, not {address.url}")
         self._address = address
         self._host, self._port = parts.hostname, parts.port or 443
-        self._context = client_context(address.ca_dir, proxy_pem)
+        self._context = client_context(address.ca_dir, None if token else proxy_pem)
+        self._identification = {"Authorization": f"Bearer {token}"} if token else {}
         self._http: http.client.HTTPConnection | None = None
         self._socket: DeadlineSocket | None = None
         self._used = 0.0
@@ -78,15 +79,16 @@ class Transport:
         method: str,
         endpoint: str,
         headers: Mapping[str, str] | None = None,
-        token: str | None = None,
+        token: None = None,
         jsonData: object = None,
         data: str | bytes | None = None,
         params: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request and its complete answer; pyarcrest calls this by position and by these names."""
+        """One request and its complete answer; pyarcrest calls this by position and by these names.
+
+        token: pyarcrest's own, of which it has none here.
+        """
         fields = dict(headers or {})
-        if token:
-            fields["Authorization"] = f"Bearer {token}"
         body = data.encode() if isinstance(data, str) else data
         if jsonData:
             body = json.dumps(jsonData).encode()
@@ -165,7 +167,7 @@ class Transport:
             self._http.auto_open = 0
             self._http.sock = self._socket
         self._socket.deadline = self._deadline
-        self._http.request(method, url, body=body, headers=headers)
+        self._http.request(method, url, body=body, headers=headers | self._identification)
         return self._http.getresponse()
 
     def _reusable(self, method: str) -> bool:

@@ -6,6 +6,7 @@ What is special at a single site is said here, in the ``rules`` of its queue, an
 from __future__ import annotations
 
 import platform
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
+from act_atlas.replicas.settings import Storages
 
 ATLAS_FILE = "aCTConfigATLAS.xml"
 ATLAS_VARIABLE = "ACTCONFIGATLAS"
@@ -41,9 +43,12 @@ class Panda(Section):
     """The PanDA server and how often it is spoken to.
 
     getjob_min_s and getjob_max_s bound how often a queue is asked for jobs; in between, queues that had none share
-    getjob_per_s questions a second. retry_s: when an update that PanDA did not take is sent again. final_grace_s: how
-    long the pilot of a job that ended well has to tell PanDA so itself. archive_after_s: how long an ended job stays
+    getjob_per_s questions a second. retry_s: when an update that PanDA did not take is sent again.
+    transferring_after_s: how long a CE stages out before PanDA hears of it (NorduGrid mode). final_grace_s: how long
+    the pilot of a job that ended well has to tell PanDA so itself. archive_after_s: how long an ended job stays
     among the others. archive_days: how long it stays in the archive.
+    role: the proxy that PanDA is spoken to with, and that jobs act with. analysis_role: that of users' jobs, where a
+    proxy is configured for it.
     """
 
     server: HttpUrl = "https://pandaserver.cern.ch:25443"
@@ -51,6 +56,7 @@ class Panda(Section):
     protocol: Literal["v1", "legacy"] = "v1"
     schedulerid: str = Field(default_factory=lambda: f"aCT-{platform.node()}", min_length=1)
     role: str = "production"
+    analysis_role: str = "pilot"
     token_file: ConfigPath | None = None
     origin: str = "atlas.production"
     timeout_s: Seconds = 60
@@ -64,6 +70,7 @@ class Panda(Section):
     minjobs: int = Field(20, ge=0)
     waiting_fraction: float = Field(0.15, ge=0, le=10)
     retry_s: Seconds = 120
+    transferring_after_s: Seconds = 600
     final_grace_s: Seconds = 600
     archive_after_s: Seconds = 86400
     archive_days: Count = 90
@@ -73,6 +80,10 @@ class Panda(Section):
         if self.getjob_min_s > self.getjob_max_s:
             raise ValueError("getjob_min_s must not be more than getjob_max_s")
         return self
+
+    def role_of(self, *, analysis: bool, configured: Collection[str]) -> str:
+        """The role whose proxy a job acts with. configured: all roles that there is a source of proxies for."""
+        return self.analysis_role if analysis and self.analysis_role in configured else self.role
 
 
 class Cric(Section):
@@ -100,8 +111,18 @@ class Attribute(Section):
     value: str
 
 
+def _input_url(value: str) -> str:
+    parts = urlsplit(value)
+    if not parts.scheme or (not parts.hostname and parts.scheme != "file") or "{name}" not in value:
+        raise ValueError(f"not a URL with {{name}}, and {{scope}} if need be, in it: '{value}'")
+    return value
+
+
 class SiteRules(Section):
-    """Exceptions from the conversion rules for the jobs of one queue; what is not given changes nothing."""
+    """Exceptions from the conversion rules for the jobs of one queue; what is not given changes nothing.
+
+    input_url: where the CE fetches input files itself (NorduGrid mode), with {scope} and {name} in it; default: Rucio.
+    """
 
     walltime_from_job: bool = False
     walltime_factor: float | None = Field(None, gt=0, le=100)
@@ -114,6 +135,7 @@ class SiteRules(Section):
     priority: int | None = Field(None, ge=0, le=100)
     no_runtime_environments: bool = False
     runtime_environment: tuple[str, ...] = ()
+    input_url: Annotated[str, AfterValidator(_input_url)] | None = None
     attribute: tuple[Attribute, ...] = ()
 
 
@@ -174,10 +196,23 @@ class JobLog(Section):
     urlprefix: str = "http://localhost/jobs"
 
 
-class AtlasErrors(Section):
-    """Texts in a CE's error after which a job is submitted anew (NorduGrid mode only)."""
+# What CEs say when they, and not the job, were at fault.
+RESUBMIT = (
+    "Job was lost", "Job submission to LRMS failed", "Failed extracting LRMS ID", "Job disappeared from SGE",
+    "Job was cancelled", "Job is canceled by external request", "Internal error in uploader",
+    "LRMS error: (127)", "LRMS error: (-4)", "LRMS error: (255)", "LRMS error: (1)", "LRMS error: (-1)",
+    "LRMS error: (91)", "LRMS error: (257) Node fail", "Job missing from SLURM", "Submission: runtime script",
+    "Job finished with non-zero exit code", "Job failed with exit code 1", "Job was killed by PBS",
+    "Local submission client failed", "Failed initiating job submission to LRMS",
+)  # fmt: skip
 
-    resubmit: tuple[str, ...] = ()
+
+class AtlasErrors(Section):
+    """When a job is tried again (NorduGrid mode only): one of the texts is in the CE's error, and its pilot did not
+    report failure. max_attempts: how often it is tried in all; also where its outputs were not what was reported."""
+
+    resubmit: tuple[str, ...] = RESUBMIT
+    max_attempts: Count = 5
 
 
 class AtlasConfig(Section):
@@ -189,6 +224,7 @@ class AtlasConfig(Section):
     executable: Executable = Executable()
     monitor: Monitor = Monitor()
     joblog: JobLog = JobLog()
+    storages: Storages = Storages()
     errors: AtlasErrors = AtlasErrors()
 
 

@@ -65,6 +65,14 @@ class CricSource:
             raise SourceUnreachable(f"no facts of queues yet: {self._file}: {exc.strerror}") from exc
         return self._cached[1]
 
+    def told_of(self, name: str) -> Mapping[str, Any] | None:
+        """What the last good answer says of a queue, also of one that is not for this tower."""
+        try:
+            facts = _document(self._file.read_bytes(), str(self._file)).get(name)
+        except OSError as exc:
+            raise SourceUnreachable(f"no facts of queues yet: {self._file}: {exc.strerror}") from exc
+        return facts if isinstance(facts, Mapping) else None
+
     def _read(self, url: str) -> bytes:
         if url.startswith(("http://", "https://")):
             return self._http_get(url, self._config.cric.timeout_s)

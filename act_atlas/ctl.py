@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import click
 
 from act.cli import show
 from act.config import load_core
-from act.db import cejobs, meta
+from act.db import meta
 from act.db.engine import AnyRow, Database
-from act.errors import ActError
 from act_atlas import db
 from act_atlas.states import PANDAJOB
 
 
 @click.command()
-@click.argument("pandaid", type=int, required=False)
 @click.option(
     "--state", "states", multiple=True, type=click.Choice(PANDAJOB.states), help="Only these; may be repeated."
 )
 @click.option("--queue", help="Only of this PanDA queue.")
 @click.option("--limit", default=50, show_default=True, help="At most so many.")
 @click.option("--summary", is_flag=True, help="Numbers by queue and state instead.")
-def jobs(pandaid: int | None, states: Sequence[str], queue: str | None, limit: int, summary: bool) -> None:
-    """PanDA jobs, the newest first; with PANDAID: one job and its whole story."""
+def jobs(states: Sequence[str], queue: str | None, limit: int, summary: bool) -> None:
+    """PanDA jobs, the newest first; 'actctl explain' tells the whole story of one."""
     database = Database(load_core().database.connect_url())
-    if pandaid is not None:
-        _story(database, pandaid)
-    elif summary:
+    if summary:
         _summary(database)
     else:
         rows = database.read("jobs", lambda c: db.listing(c, states=states, queue=queue, limit=limit))
@@ -63,28 +58,3 @@ def _summary(database: Database) -> None:
     show.table("PanDA jobs by queue and state", ("queue", *states), rows)
     due, oldest_s = database.read("due", db.heartbeats_due)
     click.echo(f"{due} heartbeats are due, the oldest for {show.age(oldest_s)}.")
-
-
-def _story(database: Database, pandaid: int) -> None:
-    job = database.read("job", lambda c: db.find(c, pandaid))
-    if job is None:
-        raise ActError(f"there is no PanDA job {pandaid} here, or it is in the archive")
-    attempts = database.read("attempts", lambda c: cejobs.of_application(c, db.SOURCE, job.id))
-    told = f", PanDA was told '{job.told}'" if job.told else ""
-    click.echo(f"PanDA job {job.pandaid} of queue {job.queue}: {job.state}{told}")
-    if job.error_diag:
-        click.echo(f"error {job.error_code}: {job.error_diag}")
-    story = list(database.read("events", lambda c: cejobs.history(c, db.LEDGER.kind, [job.id])))
-    story += database.read("events", lambda c: cejobs.history(c, cejobs.LEDGER.kind, [a.id for a in attempts]))
-    rows = [
-        (
-            time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(e.at)),
-            "PanDA job" if e.kind == db.LEDGER.kind else f"attempt {e.job_id}",
-            e.source if e.source == e.target else f"{e.source} -> {e.target}",
-            e.event,
-            e.who,
-            e.why,
-        )
-        for e in sorted(story, key=lambda e: (e.at, e.id))
-    ]
-    show.table("What happened (UTC)", ("when", "to", "states", "event", "by", "why"), rows)

@@ -4,6 +4,8 @@
 Runs on a worker node with nothing but Python: reads pandaJobData.out (urlencoded, or a JSON list), tells the simulator
 that the job is being executed, reports running and the end to PanDA, and obeys tobekilled and SIGTERM. What it does is
 said by the job's jobPars, see `PAYLOAD`. Arguments of the real wrapper that it does not know are ignored.
+
+With ``--piloturl local`` it only unpacks the pilot that came along, `act_atlas.pilot_nordugrid`, and lets that go on.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 JOB_DATA = "pandaJobData.out"
+TARBALL = "pilot3.tar.gz"
+OFFLINE_PILOT = "act_atlas.pilot_nordugrid"
 CALL_S = 20.0
 TRY_AGAIN_S = 1.0
 KILLED_BY_PANDA, TERMINATED, PAYLOAD_FAILED = 1144, 1201, 1305
@@ -38,8 +42,10 @@ PAYLOAD.add_argument("--exit", type=int, default=0, help="exit code; not 0: fail
 PAYLOAD.add_argument("--die", action="store_true", help="end without a final report")
 PAYLOAD.add_argument("--no-heartbeat", action="store_true", help="report nothing but the end")
 PAYLOAD.add_argument("--incomplete", action="store_true", help="leave an output out of the final report")
-PAYLOAD.add_argument("--heartbeat", type=float, default=2.0, help="seconds between heartbeats")
+PAYLOAD.add_argument("--interval", type=float, default=2.0, help="seconds between heartbeats")
 PAYLOAD.add_argument("--patience", type=float, default=120.0, help="seconds to go on trying to report the end")
+PAYLOAD.add_argument("--heartbeat", default="", help="what is wrong with heartbeat.json (NorduGrid mode)")
+PAYLOAD.add_argument("--sim", default="", help="URL of the simulator that counts executions (NorduGrid mode)")
 PAYLOAD.add_argument("--ca", default="", help="certificate of PanDA's CA, DER in base64, beside X509_CERT_DIR")
 
 WRAPPER = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -47,10 +53,11 @@ WRAPPER.add_argument("-q", dest="queue", default="")
 WRAPPER.add_argument("-j", dest="label", default="")
 WRAPPER.add_argument("--url", default="https://localhost")
 WRAPPER.add_argument("-p", dest="port", default="")
+WRAPPER.add_argument("--piloturl", default="")
 
 
-class Terminated(Exception):
-    """Somebody ends the job; ``code`` is what is reported."""
+class Failure(Exception):
+    """The job comes to a bad end; ``code`` is what is reported."""
 
     def __init__(self, code: int, why: str) -> None:
         super().__init__(why)
@@ -119,12 +126,12 @@ class Pilot:
         self._panda.insist("/_sim/executed", executed, self._payload.patience)
         try:
             self._work()
-        except Terminated as e:
+        except Failure as e:
             say(str(e))
             self._end({"job_status": "failed", "pilot_error_code": e.code, "pilot_error_diag": str(e)})
             return 1
         code = int(self._payload.exit)
-        report = write_outputs(self._job, incomplete=self._payload.incomplete)
+        report = write_outputs(self._job, output_names(self._job)[1 if self._payload.incomplete else 0 :])
         if self._payload.die:
             say("dying without a report")
         elif code:
@@ -142,11 +149,11 @@ class Pilot:
             if not self._payload.no_heartbeat:
                 command = self._panda.insist("/api/v1/pilot/update_job", {**self._common, "job_status": "running"}, 0)
                 if "tobekilled" in command.split(","):
-                    raise Terminated(KILLED_BY_PANDA, "killed by panda server")
+                    raise Failure(KILLED_BY_PANDA, "killed by panda server")
             left = end - time.time()
             if left <= 0:
                 return
-            time.sleep(min(left, self._payload.heartbeat))
+            time.sleep(min(left, self._payload.interval))
 
     def _end(self, values: dict[str, Any]) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the report is what is left to do
@@ -155,10 +162,10 @@ class Pilot:
         say(f"reported {values['job_status']}, answer {command}")
 
 
-def write_outputs(job: dict[str, Any], *, incomplete: bool = False) -> dict[str, dict[str, Any]]:
-    """Write the job's outputs and its log to the working directory; returns the list for the final report."""
+def write_outputs(job: dict[str, Any], names: list[str]) -> dict[str, dict[str, Any]]:
+    """Write outputs of the job, its log among them, to the working directory; returns the list for the report."""
     report = {}
-    for name in output_names(job)[1 if incomplete else 0 :]:
+    for name in names:
         path = Path(name)
         if name == job.get("logFile"):
             log = Path("pilotlog.txt")
@@ -173,7 +180,12 @@ def write_outputs(job: dict[str, Any], *, incomplete: bool = False) -> dict[str,
 
 def output_names(job: dict[str, Any]) -> list[str]:
     """What the job is to produce, its log included."""
-    return [name for name in str(job.get("outFiles", "")).split(",") if name not in ("", "NULL")]
+    return names_in(job, "outFiles")
+
+
+def names_in(job: dict[str, Any], field: str) -> list[str]:
+    """A comma-joined list of the job."""
+    return [name for name in str(job.get(field, "")).split(",") if name not in ("", "NULL")]
 
 
 def entry(content: bytes) -> dict[str, Any]:
@@ -190,14 +202,13 @@ def read_job(text: str) -> dict[str, Any]:
     return dict(value[0] if isinstance(value, list) else value)
 
 
-def tls(ca: str) -> ssl.SSLContext:
-    """Trusts the CA that the job names and those of X509_CERT_DIR; shows the job's proxy."""
+def tls(ca: str, proxy: str) -> ssl.SSLContext:
+    """Trusts the CA that the job names and those of X509_CERT_DIR; shows the proxy, if there is such a file."""
     context = ssl.create_default_context()
     if ca:
         context.load_verify_locations(cadata=base64.b64decode(ca))
     if os.environ.get("X509_CERT_DIR"):
         context.load_verify_locations(capath=os.environ["X509_CERT_DIR"])
-    proxy = os.environ.get("X509_USER_PROXY", "")
     if proxy and Path(proxy).exists():
         context.load_cert_chain(proxy)
     return context
@@ -216,18 +227,30 @@ def say(text: str) -> None:
 
 def terminated(number: int, frame: FrameType | None) -> NoReturn:
     """Signal handler."""
-    raise Terminated(TERMINATED, "terminated by SIGTERM")
+    raise Failure(TERMINATED, "terminated by SIGTERM")
+
+
+def go_on_offline() -> NoReturn:
+    """Become the pilot that the CE has brought along."""
+    with tarfile.open(TARBALL) as tar:
+        tar.extractall("pilot3")
+    command = [sys.executable, "-m", OFFLINE_PILOT, *sys.argv[1:]]
+    os.execve(sys.executable, command, {**os.environ, "PYTHONPATH": str(Path("pilot3").resolve())})
 
 
 def main() -> int:
     """Arguments of the wrapper -> exit code of the job."""
     arguments, _ = WRAPPER.parse_known_args()
+    if arguments.piloturl == "local":
+        go_on_offline()
     job = read_job(Path(JOB_DATA).read_text())
     payload, _ = PAYLOAD.parse_known_args(shlex.split(str(job.get("jobPars", ""))))
     url = arguments.url + (f":{arguments.port}" if arguments.port else "")
     say(f"job {job['PandaID']} attempt {job['attemptNr']} at {arguments.queue}, PanDA is {url}")
     signal.signal(signal.SIGTERM, terminated)
-    return Pilot(job, payload, Panda(url, tls(payload.ca)), arguments.queue).run()
+    return Pilot(
+        job, payload, Panda(url, tls(payload.ca, os.environ.get("X509_USER_PROXY", ""))), arguments.queue
+    ).run()
 
 
 if __name__ == "__main__":

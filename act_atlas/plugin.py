@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from act_atlas import db
+from act.explain.moment import Moment
+from act.explain.story import Asked, Story
+from act_atlas import db, supply
 from act_atlas.config import ATLAS_FILE, load_atlas
 
 
@@ -31,13 +33,14 @@ class Atlas:
             "getjob": f"{package}.getjob:GetJob",
             "panda2arc": f"{package}.panda2ce:PandaToCE",
             "pandastatus": f"{package}.pandastatus:PandaStatus",
+            "validator": f"{package}.validator:Validator",
             "heartbeat": f"{package}.heartbeat:Heartbeat",
             "archiver": f"{package}.archiver:Archiver",
         }
 
     def flavours(self) -> Mapping[str, str]:
         """Daemon -> the CE type it makes attempts for."""
-        return {"panda2arc": "arc"}
+        return supply.MAKERS
 
     def initialise(self, connection: Connection) -> None:
         """Fill the tables that hold constants."""
@@ -53,6 +56,12 @@ class Atlas:
         from act_atlas.demo import commands
 
         return [cli.convert, ctl.jobs, commands.demo, commands.simulate]
+
+    def explain(self, connection: Connection, moment: Moment, asked: Asked, name: str) -> Story | None:
+        """Why a PanDA job or a PanDA queue is as it is."""
+        from act_atlas import explain  # only actctl needs it
+
+        return explain.explain(connection, moment, asked, name)
 
 
 application = Atlas()

@@ -66,14 +66,22 @@ class QueueInfo:
 
 def is_selected(facts: Mapping[str, Any], config: Cric) -> bool:
     """Whether a queue of CRIC is for this tower: in use, real, and of the configured pilot manager and version."""
+    return not why_not_selected(facts, config)
+
+
+def why_not_selected(facts: Mapping[str, Any], config: Cric) -> str:
+    """Why a queue of CRIC is not for this tower; "" if it is."""
     version = str(facts.get("pilot_version") or "")
     wanted = config.pilot_version
-    return (
-        facts.get("state") == "ACTIVE"
-        and not facts.get("is_virtual")
-        and config.pilot_manager in ("all", facts.get("pilot_manager"))
-        and (wanted is None or version == wanted or version.startswith(f"{wanted}."))
-    )
+    if facts.get("state") != "ACTIVE":
+        return f"its state in CRIC is {facts.get('state')}"
+    if facts.get("is_virtual"):
+        return "it is a virtual queue"
+    if config.pilot_manager not in ("all", facts.get("pilot_manager")):
+        return f"its pilot_manager is {facts.get('pilot_manager')}, this tower's is {config.pilot_manager} (cric)"
+    if wanted is not None and version != wanted and not version.startswith(f"{wanted}."):
+        return f"its pilot_version is {version or 'not told'}, this tower's is {wanted} (cric)"
+    return ""
 
 
 def from_cric(name: str, facts: Mapping[str, Any], problems: list[str]) -> QueueInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 
-from act.states import DAY, Deadline, Machine, diagram, steps
+from act.states import DAY, Deadline, Machine, NextStep, diagram, steps
 
 
 class Event(StrEnum):
@@ -19,8 +19,8 @@ class Event(StrEnum):
     ENDED = "ended"  # the attempt ended well
     BROKEN = "broken"  # the attempt ended badly
     VALID = "valid"  # nothing left to check
-    INVALID = "invalid"  # outputs are not what the report says
-    RETRY = "retry"
+    RESUBMIT = "resubmit"  # another attempt is worth it, once the outputs of this one are gone
+    RETRY = "retry"  # they are
     GIVEUP = "giveup"
     CLEANED = "cleaned"
     KILL = "kill"  # PanDA or an operator wants its end
@@ -39,13 +39,14 @@ FLOW = steps(
         (_ALIVE, Event.RUNNING, "running", "pandastatus"),
         (_ALIVE, Event.FINISHING, "transferring", "pandastatus"),
         (_ALIVE, Event.ENDED, "tovalidate", "pandastatus"),
-        (f"{_ALIVE} tovalidate", Event.BROKEN, "toclean", "pandastatus validator archiver"),
+        (f"{_ALIVE} tovalidate tobekilled", Event.BROKEN, "toclean", "pandastatus validator archiver"),
         ("tovalidate", Event.VALID, "finished", "pandastatus validator"),
-        ("tovalidate", Event.INVALID, "toresubmit", "validator"),
-        ("toresubmit", Event.RETRY, "starting", "validator"),
+        (f"{_ALIVE} tovalidate", Event.RESUBMIT, "toresubmit", "pandastatus validator"),
+        ("toresubmit", Event.RETRY, "sent", "validator"),
         ("toresubmit", Event.GIVEUP, "toclean", "validator archiver"),
         ("toclean", Event.CLEANED, "failed", "pandastatus validator archiver"),
         (f"sent {_ALIVE}", Event.KILL, "tobekilled", "heartbeat operator archiver"),
+        ("tovalidate toresubmit", Event.KILL, "toclean", "heartbeat operator"),
         ("tobekilled", Event.KILLED, "cancelled", "pandastatus heartbeat archiver"),
         ("finished", Event.REPORTED, "done", "heartbeat archiver"),
         ("failed", Event.REPORTED, "donefailed", "heartbeat archiver"),
@@ -70,11 +71,28 @@ DEADLINES = {
     )
 }
 
+# "maker" stands for the daemon that makes attempts for the CE type of the queue.
+NEXT = {
+    "sent": NextStep("maker", "makes an attempt for it"),
+    "starting": NextStep("pandastatus", "carries over what becomes of its attempt", far=True),
+    "running": NextStep("pandastatus", "carries over what becomes of its attempt", far=True),
+    "transferring": NextStep("pandastatus", "carries over what becomes of its attempt", far=True),
+    "tobekilled": NextStep("pandastatus", "carries over that its attempt has ended", far=True),
+    "tovalidate": NextStep("validator", "looks at its outputs on the storage"),
+    "toresubmit": NextStep("validator", "removes the outputs of the last attempt, so that it is tried again"),
+    "toclean": NextStep("validator", "removes its outputs"),
+    "finished": NextStep("heartbeat", "tells PanDA the end"),
+    "failed": NextStep("heartbeat", "tells PanDA the end"),
+    "cancelled": NextStep("heartbeat", "tells PanDA the end"),
+}
+
 PANDAJOB = Machine("pandajob", "sent", frozenset({"done", "donefailed", "donecancelled"}), FLOW, DEADLINES)
 
 # The job waits, in PanDA's sense, for a slot.
 WAITING = ("sent", "starting")
 ALIVE = ("sent", "starting", "running", "transferring")
+# The attempt is over, but PanDA does not hear the end yet: outputs are looked at or removed.
+ON_STORAGE = ("tovalidate", "toresubmit", "toclean")
 # The tower knows the end, PanDA may not.
 TO_REPORT = ("finished", "failed", "cancelled")
 

@@ -47,20 +47,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--run-s", type=float, default=5.0, help="how long each job pretends to run")
+    parser.add_argument("--nordugrid", action="store_true", help="the tower speaks for the pilots, and checks outputs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="act-bench-") as name, MariaDB() as server:
         server.create_database("act")
-        figures = _measure(Path(name), server.url("act"), options.jobs, options.run_s)
+        figures = _measure(Path(name), server.url("act"), options.jobs, options.run_s, options.nordugrid)
     RESULT.write_text(json.dumps(figures, indent=1) + "\n")
     _print(figures)
     return 0
 
 
-def _measure(directory: Path, database: str, jobs: int, run_s: float) -> dict[str, Any]:
+def _measure(directory: Path, database: str, jobs: int, run_s: float, nordugrid: bool) -> dict[str, Any]:
     with World(directory) as world:
         world.panda = told = world.start("bench.far_side", "--dir", str(directory), "--run-s", str(run_s))
         ces = [TrialCE("ARC-CE", url, "default") for url in told["ces"]]
-        env = world.configure({"BENCH": ces}, database=database, core=CORE, panda=PANDA)
+        storage = {"BENCH": f"file://{directory}/storage"} if nordugrid else {}
+        env = world.configure({"BENCH": ces}, database=database, core=CORE, panda=PANDA, storage=storage)
         db = Database(database)
         subprocess.run([_actctl(), "init", "--directory", str(directory)], env=env, check=True, capture_output=True)
         with _tower(env, directory) as master:
@@ -79,6 +81,7 @@ def _measure(directory: Path, database: str, jobs: int, run_s: float) -> dict[st
         db.close()
     return {
         "jobs": jobs,
+        "mode": "NorduGrid" if nordugrid else "true pilot",
         "seconds": round(took, 1),
         "jobs_per_s": round(jobs / took, 1),
         "sql_per_job": round(sum(sql.values()), 2),
@@ -177,7 +180,7 @@ def _print(figures: Mapping[str, Any]) -> None:
         ("... p99, s", figures["latency_s"]["p99"]),
         ("latency under this load: median, s", figures["latency_loaded_s"]["median"]),
     ]
-    click.echo(f"{figures['jobs']} jobs in {figures['seconds']} s")
+    click.echo(f"{figures['jobs']} jobs in {figures['mode']} mode in {figures['seconds']} s")
     show.table("Tower", ("figure", "value"), rows)
     sql = figures["sql_per_job_by_daemon"]
     table = [(name, mb, figures["cpu_s"][name], sql.get(name, "")) for name, mb in figures["rss_mb"].items()]

@@ -41,6 +41,7 @@ def main() -> None:
                     slots=options.slots,
                     on_start=pilot.on_start,
                     on_end=pilot.on_end,
+                    on_output=pilot.output,
                 )
             )
             for n in range(options.ces)

@@ -8,6 +8,8 @@ export DEBIAN_FRONTEND=noninteractive
 
 # gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; the last line: for tests/grid.
 packages=(mariadb-server-core mariadb-client-core
+    xrootd-server xrootd-plugins xrootd-server-plugins
+    voms-server voms-mysql-plugin voms-clients nordugrid-arc-client
     gcc python3-dev python3-venv pkg-config libmariadb-dev
     debootstrap openssl curl procps util-linux mount)
 

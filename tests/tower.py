@@ -32,6 +32,7 @@ CONFIG = """
   {extra}
 </config>
 """
+TEMPLATE = Path(__file__).parents[1] / "etc" / "aCTConfigATLAS.xml"
 BY_NAME = ("submitter", "reconciler", "status", "canceller", "fetcher", "cleaner")
 
 
@@ -53,6 +54,7 @@ class Tower(Rows):
         path = directory / "aCTConfigARC.xml"
         path.write_text(CONFIG.format(url=url, extra=extra))
         self.config = load_core(path)
+        self.environment = {"ACTCONFIGARC": str(path), "ACTCONFIGATLAS": str(TEMPLATE)}
         self.sites = sites
         self.directory = directory
         keys.make_key(self.config.proxies.key_file)

@@ -13,6 +13,7 @@ import click
 
 from act import __version__
 from act.cli import setup, show
+from act.cli.explain import explain
 from act.config import CORE_FILE, CoreConfig, load_core
 from act.daemons import registry
 from act.db import meta, migrate
@@ -160,6 +161,9 @@ def status(watch: float | None) -> None:
             return
         time.sleep(watch)
         click.clear()
+
+
+main.add_command(explain)
 
 
 def _add_plugin_commands() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 from rich.console import Console
@@ -13,10 +13,9 @@ from rich.table import Table
 from act.config import CoreConfig
 from act.db import cejobs, ces, credentials, lanes, meta
 from act.db.engine import AnyRow, Database
+from act.explain.moment import STALE_S
 from act.master import read_status
 from act.states import CEJOB
-
-STALE_S = 60.0
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -63,22 +62,24 @@ def status(database: Database, config: CoreConfig) -> None:
             lanes.all_of(c),
             cejobs.counts(c),
             credentials.by_role(c),
+            credentials.all_tokens(c),
         ),
     )
-    clock, stopped, daemons, all_ces, all_lanes, counts, proxies = facts
+    clock, stopped, daemons, all_ces, all_lanes, counts, proxies, tokens = facts
     if stopped:
         click.secho(f"NOTHING IS SUBMITTED: {stopped}\n", fg="red", err=True)
     columns = ("host", "daemon", "pid", "last word", "passes", "moved", "last error")
     table("Daemons", columns, [_daemon(d) for d in daemons])
     _restarts(config)
     table("CEs", ("CE", "host", "state", "last error"), [_ce(ce, clock) for ce in all_ces])
+    roles = {r.id: r.role for r in proxies.values()}
     paused = [row for row in all_lanes if row.paused_until and row.paused_until > clock]
     if paused:
-        table("Paused credentials", ("CE", "credential", "why"), [(r.url, r.proxy_id, r.error) for r in paused])
-    lines: list[Sequence[object]] = [(r.role, r.identity, age(r.expires - clock), r.error) for r in proxies.values()]
-    missing = sorted({p.role for p in config.proxies.proxy} - set(proxies))
-    lines += [(role, None, None, "not made yet: 'actctl daemon proxy --once' tells why") for role in missing]
-    table("Proxies", ("role", "identity", "left", "error"), lines)
+        table("Paused credentials", ("CE", "role", "why"), [(r.url, roles[r.proxy_id], r.error) for r in paused])
+    table("Proxies", ("role", "identity", "attributes", "left", "error"), _proxies(config, proxies, clock))
+    if urls := {ce.url.rstrip("/") for ce in config.ces.ce if ce.token is not None}:
+        shown = [(url, *_token(tokens.get(url), clock)) for url in sorted(urls)]
+        table("Tokens", ("CE", "identity", "left", "error"), shown)
     jobs_by_state(counts)
 
 
@@ -92,6 +93,30 @@ def _restarts(config: CoreConfig) -> None:
     if unwell:
         rows = [(d["name"], d["state"], d["restarts"], d["last_end"]) for d in unwell]
         table("Daemons that ended on this host", ("daemon", "state", "restarts", "last end"), rows)
+
+
+def _proxies(config: CoreConfig, proxies: Mapping[str, AnyRow], clock: float) -> list[Sequence[object]]:
+    """One line for each role; also for those that are configured and have no proxy yet."""
+    lines: list[Sequence[object]] = [
+        (r.role, r.identity, r.fqans.replace("\n", " "), _left(r, clock), r.error) for r in proxies.values()
+    ]
+    missing = sorted({p.role for p in config.proxies.proxy} - set(proxies))
+    return lines + [
+        (role, None, None, None, "not made yet: 'actctl daemon proxy --once' tells why") for role in missing
+    ]
+
+
+def _token(row: AnyRow | None, clock: float) -> Sequence[object]:
+    if row is None:
+        return None, None, "none yet: 'actctl daemon proxy --once' tells why"
+    return row.identity, _left(row, clock), row.error
+
+
+def _left(row: AnyRow, clock: float) -> str:
+    """How long a credential can still be used; one that never came has expires 0."""
+    if not row.expires:
+        return "none"
+    return age(row.expires - clock) if row.expires > clock else "RUN OUT"
 
 
 def _daemon(row: AnyRow) -> tuple[object, ...]:

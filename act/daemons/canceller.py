@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from act.daemons.base import Daemon, Key, Lane
 from act.db import cejobs, credentials
-from act.db.engine import AnyRow
+from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.errors import CERefused, JobError, JobGone
 from act.interfaces import ComputeElement
@@ -26,15 +27,19 @@ class Canceller(Daemon):
 
     def work(self, lane: Key) -> int:
         assert isinstance(lane, Lane)
-        return self._carry(lane, "tocancel", self._kill) + self._carry(lane, "torerun", self._restart)
+        rerun_s = self.context.config.polling.rerun_s  # what made staging fail may take a while to go away
+        return self._carry(lane, "tocancel", self._kill) + self._carry(lane, "torerun", self._restart, rerun_s)
 
-    def _carry(self, lane: Lane, state: str, do: Callable[[Lane, ComputeElement, Sequence[AnyRow]], list[Move]]) -> int:
+    def _carry(
+        self, lane: Lane, state: str, do: Callable[[Lane, ComputeElement, Sequence[AnyRow]], list[Move]],
+        after_s: float = 0.0,
+    ) -> int:  # fmt: skip
         lease = self.claim()
-        limit = self.context.config.polling.cancel_batch
-        rows = self.db.run(
-            "claim",
-            lambda c: cejobs.claim(c, *lane, state, holder=lease.holder, lease_s=lease.lease_s, limit=limit),
-        )
+        claim = partial(
+            cejobs.claim, holder=lease.holder, lease_s=lease.lease_s, limit=self.context.config.polling.cancel_batch,
+            after_s=after_s,
+        )  # fmt: skip
+        rows = self.db.run("claim", lambda c: claim(c, *lane, state))
         if not rows:
             return 0
         moves: list[Move] = []
@@ -68,5 +73,5 @@ class Canceller(Daemon):
             elif isinstance(answer, JobError):
                 moves.append(Move(row.id, "torerun", Event.FAILED, f"the CE does not restart it: {answer}"))
             else:
-                moves.append(Move(row.id, "torerun", Event.RESTARTED, "staging is tried again"))
+                moves.append(Move(row.id, "torerun", Event.RESTARTED, "staging is tried again", {"restarted": NOW}))
         return moves

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection
 
 from act import faults, keys
 from act.config import CE as CESettings
 from act.config import CoreConfig
 from act.db import ces, credentials
-from act.db.engine import Database
+from act.db.engine import AnyRow, Database
 from act.errors import CEUnreachable, CredentialError, StorageUnavailable
 from act.interfaces import CEFactory, ComputeElement, plugin
 from act.model import CEAddress, Proxy
@@ -28,32 +33,48 @@ class Context:
         self.host = socket.gethostname()
         self.db = Database(config.database.connect_url(), pool=config.daemons.threads + 4)
         self.store = faults.port("store", Store(config.paths.store_dir), StorageUnavailable)
-        self._ces: dict[Lane, tuple[int, ComputeElement]] = {}
+        self._ces: dict[Lane, tuple[tuple[int, int], ComputeElement]] = {}
         self._proxies: dict[int, tuple[int, Proxy]] = {}
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process
         self._used: set[Lane] = set()
         self._lock = threading.Lock()
         self._urls: dict[int, str] = {}
-        self._settings = {ce.url.rstrip("/"): ce for ce in config.ces.ce}
 
     def ce(self, lane: Lane) -> ComputeElement:
         """The CE of a lane, bound to the lane's credential as it is now. Only one thread works on a lane.
 
-        Raises CredentialError if the proxy cannot be read or has run out.
+        Raises CredentialError if the proxy, or the token where the CE takes one, cannot be read or has run out.
         """
         self._used.add(lane)
-        row = self.db.read("ce", lambda c: (ces.get(c, lane.ce_id), credentials.get(c, lane.proxy_id)))
-        address, credential = self.address(row[0]), row[1]
+        row, credential, token = self.db.read("ce", lambda c: self._credentials(c, lane))
+        address = self.address(row)
+        generation = (credential.generation, token.generation if token is not None else 0)
+        if token is None:
+            _check_usable(credential, f"proxy of role '{credential.role}'")
         with self._lock:
             known = self._ces.get(lane)
-        if known is not None and known[0] == credential.generation:
+        if known is not None and known[0] == generation:
             return known[1]
         self.forget_ce(lane)
-        factory = self.factory(address.flavour)
-        opened = faults.port("ce", factory(address, self.proxy(credential)), CEUnreachable)
+        proxy = self.proxy(credential)
+        if token is not None:
+            proxy = replace(proxy, token=self._unsealed(token.token).decode())
+        opened = faults.port("ce", self.factory(address.flavour)(address, proxy), CEUnreachable)
         with self._lock:
-            self._ces[lane] = (credential.generation, opened)
+            self._ces[lane] = (generation, opened)
         return opened
+
+    def _credentials(self, connection: Connection, lane: Lane) -> tuple[AnyRow, AnyRow, AnyRow | None]:
+        """Rows of a lane: its CE, its proxy, and the token if the CE is configured to take one."""
+        ce = ces.get(connection, lane.ce_id)
+        proxy = credentials.get(connection, lane.proxy_id)
+        if self.config.ces.at(ce.url).token is None:
+            return ce, proxy, None
+        token = credentials.token(connection, ce.url.rstrip("/"))
+        if token is None:
+            raise CredentialError(f"there is no token for {ce.url} yet: 'actctl daemon proxy --once' tells why")
+        _check_usable(token, f"token for {ce.url}")
+        return ce, proxy, token
 
     def forget_ce(self, lane: Lane) -> None:
         """Close the lane's connection; the next `ce` opens a new one."""
@@ -66,16 +87,19 @@ class Context:
         """A row of ``proxies`` with its PEM unsealed."""
         known = self._proxies.get(row.id)
         if known is None or known[0] != row.generation:
-            pem = keys.unseal(row.pem, self.config.proxies.key_file)
-            known = (row.generation, Proxy(row.id, row.role, row.identity, pem, row.expires))
+            known = (row.generation, Proxy(row.id, row.role, row.identity, self._unsealed(row.pem), row.expires))
             self._proxies[row.id] = known
         return known[1]
 
+    def _unsealed(self, sealed: bytes) -> bytes:
+        return keys.unseal(sealed, self.config.proxies.key_file) if sealed else b""
+
     def proxy_for(self, role: str) -> Proxy:
-        """The proxy of a role. CredentialError if there is none yet."""
+        """The proxy of a role. CredentialError if there is none, or it has run out."""
         row = self.db.read("proxy", lambda c: credentials.by_role(c).get(role))
         if row is None:
             raise CredentialError(f"there is no proxy for role '{role}' yet: configure it in proxies/proxy")
+        _check_usable(row, f"proxy of role '{role}'")
         known = self._proxies.get(row.id)
         if known is not None and known[0] == row.generation:
             return known[1]
@@ -85,7 +109,7 @@ class Context:
         """What the operator's configuration says of a CE."""
         if ce_id not in self._urls:
             self._urls |= self.db.read("urls", lambda c: ces.urls(c, [ce_id]))
-        return self._settings.get(self._urls[ce_id].rstrip("/"), CESettings(url=self._urls[ce_id]))
+        return self.config.ces.at(self._urls[ce_id])
 
     def factory(self, flavour: str) -> CEFactory:
         """The plugin of a CE type."""
@@ -134,3 +158,13 @@ class Context:
         for lane in list(self._ces):
             self.forget_ce(lane)
         self.db.close()
+
+
+def _check_usable(row: AnyRow, name: str) -> None:
+    """A credential that has run out is not even shown to anybody."""
+    if row.expires > time.time():
+        return
+    why = f"; it cannot be renewed: {row.error}" if row.error else ""
+    if not row.expires:
+        raise CredentialError(f"there is no {name}: {row.error}")
+    raise CredentialError(f"the {name} ran out at {datetime.fromtimestamp(row.expires, UTC):%Y-%m-%d %H:%M} UTC{why}")

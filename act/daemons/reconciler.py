@@ -21,13 +21,11 @@ from act.db.moves import Move
 from act.errors import CERefused, JobError, JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus
-from act.states import DAY, DEADLINES, MAX_SUBMISSIONS, Event
+from act.states import DEADLINES, IN_DOUBT, MAX_SUBMISSIONS, STAND_STILL_AT_MOST_S, Event
 
 log = logging.getLogger(__name__)
 
-HELD_BACK = ("submitting", "created")  # the orphan rule never touches a job of such a row
 OVER = ("tosubmit", "donefailed", "cancelled", "lost", "archived")  # states in which a CE should hold nothing
-STAND_STILL_AT_MOST_S = 7 * DAY
 
 
 class Reconciler(Daemon):
@@ -47,7 +45,7 @@ class Reconciler(Daemon):
         polling = self.context.config.polling
 
         def read(connection: Connection) -> set[tuple[int, int]]:
-            found = set(cejobs.lanes(connection, self.flavour, HELD_BACK, expired=True))
+            found = set(cejobs.lanes(connection, self.flavour, IN_DOUBT, expired=True))
             found |= set(lanes.due(connection, self.flavour, "swept", polling.sweep_s))
             return found | set(credentials.restless(connection, self.flavour, polling.delegation_idle_s))
 
@@ -262,4 +260,4 @@ def _is_orphan(row: AnyRow | None, token: str) -> bool:
     """No row stands for the job with this token."""
     if row is None:
         return True
-    return row.state not in HELD_BACK and (row.token != token or row.state in OVER)
+    return row.state not in IN_DOUBT and (row.token != token or row.state in OVER)

@@ -87,6 +87,8 @@ class Status(Daemon):
     def _change(self, row: AnyRow, status: CEStatus) -> Move | None:
         """The move that a CE's answer means for a row, None if nothing is new."""
         event = status.event
+        if event in (Event.FAILED, Event.STAGEFAILED) and self._is_stale(row):
+            return None
         if status.armed is False and row.submission < MAX_SUBMISSIONS:
             event = Event.UNARMED
         if event == Event.STAGEFAILED and not self._rerun(row, status):
@@ -102,6 +104,10 @@ class Status(Daemon):
             values["reruns"] = row.reruns - 1
         assert event is not None
         return Move(row.id, row.state, event, _why(status), values, version=row.version)
+
+    def _is_stale(self, row: AnyRow) -> bool:
+        """A failure told soon after a restart may still be the one that the restart was for."""
+        return row.restarted_s is not None and row.restarted_s < self.context.config.polling.lag_s
 
     def _rerun(self, row: AnyRow, status: CEStatus) -> bool:
         """Failed staging is worth another try while there are tries, and the error is one of those configured."""

@@ -64,11 +64,8 @@ class Submitter(Daemon):
     def _claim(self, lane: Lane, ce: ComputeElement, lease: Lease) -> Sequence[AnyRow]:
         self._ensure_delegation(lane, ce)
         config = self.context.config
-        own = self.context.settings(lane.ce_id)
-        limits = Limits(
-            config.limits.max_waiting if own.max_waiting is None else own.max_waiting,
-            config.limits.max_jobs if own.max_jobs is None else own.max_jobs,
-        )
+        own = config.limits_of(self.context.settings(lane.ce_id))
+        limits = Limits(own.max_waiting, own.max_jobs)
 
         def take(connection: Connection) -> Sequence[AnyRow]:
             delegation = credentials.live_delegation(connection, *lane)

@@ -14,11 +14,9 @@ from act.db.moves import Ledger, Move
 from act.db.schema import candidates, cejobs, ces, events
 from act.db.schema import lanes as lane_rows
 from act.model import JobSpec
-from act.states import CEJOB, WISHES
+from act.states import CEJOB, IN_DOUBT, WISHES
 
 LEDGER = Ledger("cejob", CEJOB, cejobs)
-# While a row is in one of these, the CE's answer is not written down yet: wishes wait in the column.
-_IN_DOUBT = ("submitting", "created")
 _OVER = ("tosubmit", "lost", "archived")  # an id in such a row stands for nothing at the CE
 
 Rows = Sequence[AnyRow]
@@ -111,7 +109,7 @@ def wish(connection: Connection, ids: Sequence[int], event: str, *, who: str, wh
         .order_by(cejobs.c.id)
         .with_for_update()
     ).all()
-    wait = [r for r in rows if r.state in _IN_DOUBT or (r.held and r.state not in CEJOB.final)]
+    wait = [r for r in rows if r.state in IN_DOUBT or (r.held and r.state not in CEJOB.final)]
     waiting = {r.id for r in wait}
     direct = [Move(r.id, r.state, event, why) for r in rows if r.id not in waiting and CEJOB.step(r.state, event)]
     answer = move(connection, direct, who=who) if direct else {}
@@ -135,7 +133,11 @@ def at_ce(connection: Connection, *, lane: tuple[int, int], states: Sequence[str
     found: list[AnyRow] = []
     for state in states:
         found += connection.execute(
-            select(cejobs, (now() - cejobs.c.missing_at).label("missing_s"))
+            select(
+                cejobs,
+                (now() - cejobs.c.missing_at).label("missing_s"),
+                (now() - cejobs.c.restarted).label("restarted_s"),
+            )
             .where(cejobs.c.state == state, cejobs.c.ce_id == lane[0], cejobs.c.proxy_id == lane[1])
             .where(cejobs.c.id > after)
             .order_by(cejobs.c.id)
@@ -145,13 +147,15 @@ def at_ce(connection: Connection, *, lane: tuple[int, int], states: Sequence[str
 
 
 def claim(
-    connection: Connection, ce_id: int, proxy_id: int, state: str, *, holder: str, lease_s: float, limit: int
-) -> Rows:
-    """Take rows of one lane in ``state`` that nobody holds."""
+    connection: Connection, ce_id: int, proxy_id: int, state: str, *, holder: str, lease_s: float, limit: int,
+    after_s: float = 0.0,
+) -> Rows:  # fmt: skip
+    """Take rows of one lane that nobody holds and that have been in ``state`` for ``after_s``."""
     ids = list(
         connection.scalars(
             select(cejobs.c.id)
             .where(cejobs.c.state == state, cejobs.c.ce_id == ce_id, cejobs.c.proxy_id == proxy_id, _free())
+            .where(cejobs.c.since <= now() - after_s)
             .order_by(cejobs.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -208,7 +212,7 @@ def release(
 def in_doubt(connection: Connection, ce_id: int, proxy_id: int, *, limit: int) -> list[int]:
     """Ids of submitting and created rows of a lane whose lease has ended, ``limit`` of each at most, locked."""
     ids: list[int] = []
-    for state in _IN_DOUBT:
+    for state in IN_DOUBT:
         ids += connection.scalars(
             select(cejobs.c.id)
             .where(cejobs.c.state == state, cejobs.c.ce_id == ce_id, cejobs.c.proxy_id == proxy_id, _free())

@@ -34,6 +34,20 @@ class Limits:
     max_jobs: int
 
 
+@dataclass(frozen=True)
+class Load:
+    """How full a CE queue is: attempts that wait there, all that it has, and the limits that hold for it."""
+
+    waiting: int
+    jobs: int
+    limits: Limits
+
+    @property
+    def room(self) -> int:
+        """How many more it may get."""
+        return min(self.limits.max_waiting - self.waiting, self.limits.max_jobs - self.jobs)
+
+
 def lanes(connection: Connection, flavour: str) -> list[tuple[int, int]]:
     """(CE, proxy) pairs with attempts that wait for a CE."""
     query = (
@@ -69,7 +83,7 @@ def take(
     taken: list[int] = []
     for queue in ces.queues(connection, ce_id):
         connection.execute(select(cequeues.c.id).where(cequeues.c.id == queue.id).with_for_update())
-        room = min(_room(connection, queue, default), limit - len(taken))
+        room = min(load(connection, queue, default).room, limit - len(taken))
         if room <= 0:
             continue
         picked = _pick(connection, queue.id, proxy_id, room)
@@ -81,18 +95,19 @@ def take(
     return connection.execute(select(cejobs).where(cejobs.c.id.in_(taken)).order_by(cejobs.c.id)).all()
 
 
-def _room(connection: Connection, queue: AnyRow, default: Limits) -> int:
-    """How many more jobs the CE queue may get."""
+def load(connection: Connection, queue: AnyRow, default: Limits) -> Load:
+    """How full a CE queue (a row of ``cequeues``) is."""
     rows = connection.execute(
         select(cejobs.c.state, func.count().label("n"))
         .where(cejobs.c.cequeue_id == queue.id, cejobs.c.state.in_(_ROOM_TAKEN))
         .group_by(cejobs.c.state)
     )
     by_state: dict[str, int] = {r.state: r.n for r in rows}
-    waiting = sum(by_state.get(s, 0) for s in _WAITING)
-    max_waiting = default.max_waiting if queue.max_waiting is None else queue.max_waiting
-    max_jobs = default.max_jobs if queue.max_jobs is None else queue.max_jobs
-    return min(max_waiting - waiting, max_jobs - sum(by_state.values()))
+    limits = Limits(
+        default.max_waiting if queue.max_waiting is None else queue.max_waiting,
+        default.max_jobs if queue.max_jobs is None else queue.max_jobs,
+    )
+    return Load(sum(by_state.get(s, 0) for s in _WAITING), sum(by_state.values()), limits)
 
 
 def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> Sequence[AnyRow]:

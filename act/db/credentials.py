@@ -1,21 +1,22 @@
-"""Proxies (sealed) and their delegations at CEs."""
+"""Credentials (sealed): a proxy for each role with its delegations at CEs, and bearer tokens for CEs."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Exists, delete, exists, insert, or_, select, update
+from sqlalchemy import Column, Connection, Exists, Table, delete, exists, insert, or_, select, update
 
 from act.db.engine import AnyRow, inserted_id, now
-from act.db.schema import cejobs, ces, delegations, proxies
+from act.db.schema import cejobs, ces, delegations, proxies, tokens
 from act.states import NEEDS_DELEGATION
 
-_COLUMNS = (proxies.c.id, proxies.c.role, proxies.c.identity, proxies.c.expires, proxies.c.generation, proxies.c.error)
+_SECRETS = ("pem", "token")
 
 
 def by_role(connection: Connection) -> dict[str, AnyRow]:
     """Role -> proxy without its key material."""
-    return {r.role: r for r in connection.execute(select(*_COLUMNS))}
+    return {r.role: r for r in connection.execute(select(*_public(proxies)))}
 
 
 def get(connection: Connection, proxy_id: int) -> AnyRow:
@@ -23,23 +24,56 @@ def get(connection: Connection, proxy_id: int) -> AnyRow:
     return connection.execute(select(proxies).where(proxies.c.id == proxy_id)).one()
 
 
-def store(connection: Connection, role: str, identity: str, sealed: bytes, expires: float) -> int:
+def store(
+    connection: Connection, role: str, identity: str, sealed: bytes, expires: float, fqans: Sequence[str] = ()
+) -> int:
     """Put a new proxy in the place of the role's old one; its delegations are now of an older generation."""
     row = connection.execute(select(proxies.c.id).where(proxies.c.role == role).with_for_update()).scalar()
+    values = {"identity": identity, "pem": sealed, "expires": expires, "fqans": "\n".join(fqans), "issued": now()}
     if row is None:
-        values = {"role": role, "identity": identity, "pem": sealed, "expires": expires}
-        return inserted_id(connection.execute(insert(proxies).values(**values)))
+        return inserted_id(connection.execute(insert(proxies).values(role=role, **values)))
     connection.execute(
-        update(proxies)
-        .where(proxies.c.id == row)
-        .values(identity=identity, pem=sealed, expires=expires, generation=proxies.c.generation + 1, error=None)
+        update(proxies).where(proxies.c.id == row).values(generation=proxies.c.generation + 1, error=None, **values)
     )
     return int(row)
 
 
 def set_error(connection: Connection, role: str, error: str) -> None:
-    """Tell people why the role's proxy cannot be renewed."""
+    """Tell people why the role's proxy cannot be renewed; a role without one gets a row that has run out."""
+    if role not in by_role(connection):
+        store(connection, role, "", b"", 0.0)
     connection.execute(update(proxies).where(proxies.c.role == role).values(error=error[:2000]))
+
+
+def all_tokens(connection: Connection) -> dict[str, AnyRow]:
+    """URL of a CE -> its bearer token without the token itself."""
+    return {r.ce_url: r for r in connection.execute(select(*_public(tokens)))}
+
+
+def token(connection: Connection, ce_url: str) -> AnyRow | None:
+    """The bearer token for a CE, sealed token included."""
+    return connection.execute(select(tokens).where(tokens.c.ce_url == ce_url)).first()
+
+
+def store_token(connection: Connection, ce_url: str, identity: str, sealed: bytes, expires: float) -> None:
+    """Put a new bearer token in the place of the CE's old one."""
+    values = {"identity": identity, "token": sealed, "expires": expires, "issued": now()}
+    if token(connection, ce_url) is None:
+        connection.execute(insert(tokens).values(ce_url=ce_url, **values))
+    else:
+        renewed = {"generation": tokens.c.generation + 1, "error": None, **values}
+        connection.execute(update(tokens).where(tokens.c.ce_url == ce_url).values(renewed))
+
+
+def set_token_error(connection: Connection, ce_url: str, error: str) -> None:
+    """Tell people why the CE's token cannot be renewed; a CE without one gets a row that has run out."""
+    if token(connection, ce_url) is None:
+        store_token(connection, ce_url, "", b"", 0.0)
+    connection.execute(update(tokens).where(tokens.c.ce_url == ce_url).values(error=error[:2000]))
+
+
+def _public(table: Table) -> list[Column[Any]]:
+    return [c for c in table.c if c.name not in _SECRETS]
 
 
 def live_delegation(connection: Connection, ce_id: int, proxy_id: int) -> AnyRow | None:

@@ -93,6 +93,10 @@ class Database:
         """Run ``work`` in one read-only transaction; see `run`."""
         return self._retrying(lambda: self._once(label, work, write=False))
 
+    def snapshot(self, label: str, work: Callable[[Connection], T]) -> T:
+        """Like `read`, but all that ``work`` reads is of the same moment."""
+        return self._retrying(lambda: self._once(label, work, write=False, isolated=not self.embedded))
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -115,11 +119,13 @@ class Database:
             time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**n)
         raise AssertionError("unreachable")
 
-    def _once(self, label: str, work: Callable[[Connection], T], *, write: bool) -> T:
+    def _once(self, label: str, work: Callable[[Connection], T], *, write: bool, isolated: bool = False) -> T:
         if write:
             faults.hit(f"tx.{label}", "before", DatabaseBusy)
         with self.engine.connect() as connection:
             options = connection.execution_options(act_write=write)
+            if isolated:  # on SQLite every transaction is
+                options = options.execution_options(isolation_level="REPEATABLE READ")
             transaction = options.begin()
             try:
                 result = work(options)

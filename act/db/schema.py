@@ -99,10 +99,24 @@ proxies = _table(
     Column("role", String(100), nullable=False),
     Column("identity", String(255), nullable=False),
     Column("pem", LongBinary, nullable=False),  # sealed
+    Column("issued", Double, nullable=False),
     Column("expires", Double, nullable=False),
+    Column("fqans", Text, nullable=False),  # VOMS attributes, one a line
     Column("generation", Integer, nullable=False, server_default="1"),
     Column("error", Text),
     UniqueConstraint("role"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("ce_url", String(255), primary_key=True),
+    Column("identity", String(255), nullable=False),
+    Column("token", LongBinary, nullable=False),  # sealed
+    Column("issued", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("generation", Integer, nullable=False, server_default="1"),
+    Column("error", Text),
 )
 
 lanes = Table(
@@ -159,6 +173,7 @@ cejobs = _table(
     Column("ce_state", String(50)),
     Column("missing_at", Double),  # first complete answer without it
     Column("reruns", Integer, nullable=False, server_default="0"),  # left
+    Column("restarted", Double),  # when the CE last took a restart
     Column("exit_code", Integer),
     Column("error", Text),
     Column("node", String(255)),

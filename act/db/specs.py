@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from act.db.engine import chunks
 from act.db.schema import jobspecs
+from act.errors import StaleClaim
 from act.model import InputFile, JobSpec, OutputFile
 
 
@@ -44,9 +45,12 @@ def add(connection: Connection, specs: Sequence[JobSpec]) -> list[int]:
 
 
 def get(connection: Connection, ids: Iterable[int]) -> dict[int, JobSpec]:
-    """Specifications by id."""
+    """Specifications by id. Raises StaleClaim if one is gone: its job was archived while the caller stood still."""
+    wanted = set(ids)
     found = {}
-    for part in chunks(list(set(ids))):
+    for part in chunks(list(wanted)):
         rows = connection.execute(select(jobspecs).where(jobspecs.c.id.in_(part)))
         found.update({r.id: load(r.spec) for r in rows})
+    if gone := wanted - set(found):
+        raise StaleClaim(f"{len(gone)} jobs were archived while somebody still worked on them")
     return found

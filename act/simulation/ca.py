@@ -38,14 +38,14 @@ class TestCA:
             if not self.ca_cert.exists():
                 self._make_ca()
 
-    def host(self, name: str = "localhost", *, expired: bool = False) -> tuple[Path, Path]:
-        """(certificate, key) of a host; valid for ``name``, localhost and 127.0.0.1."""
+    def host(self, name: str = "localhost", *, expired: bool = False, rsa: bool = False) -> tuple[Path, Path]:
+        """(certificate, key) of a host; valid for ``name``, localhost and 127.0.0.1. rsa: with such a key."""
         alternatives = x509.SubjectAlternativeName(
             [*(x509.DNSName(n) for n in dict.fromkeys((name, "localhost"))),
              x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         )  # fmt: skip
-        label = f"host-{name}{'-expired' if expired else ''}"
-        return self._entity(label, _name(name), ec.SECP256R1(), [alternatives], expired)
+        label = f"host-{name}{'-expired' if expired else ''}{'-rsa' if rsa else ''}"
+        return self._entity(label, _name(name), None if rsa else ec.SECP256R1(), [alternatives], expired)
 
     def user(self, cn: str) -> tuple[Path, Path]:
         """(certificate, key) of a user with subject ``/O=act/CN=<cn>``; the key is RSA, as proxies expect."""
@@ -88,6 +88,8 @@ class TestCA:
         builder = builder.add_extension(_key_usage(ca=False), critical=True)
         issuer_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
         builder = builder.add_extension(issuer_id, critical=False)
+        subject_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        builder = builder.add_extension(subject_id, critical=False)
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)
         return builder.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)

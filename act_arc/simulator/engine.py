@@ -87,7 +87,7 @@ class Engine:
 
     def kill(self, job: SimJob) -> None:
         """End a job; nothing happens to one that has ended."""
-        if job.ended or job.state in ("KILLING", "FINISHING"):
+        if job.ended or job.state == "KILLING":
             return
         job.epoch += 1
         where = "INLRMS" if job.state == "RUNNING" else job.state
@@ -158,6 +158,17 @@ class Engine:
 
         return guarded
 
+    def _staged(self, job: SimJob, call: Callable[[SimJob, str], None]) -> Done:
+        """As `_later`, for the end of a phase of staging that begins now."""
+        epoch = job.epoch
+
+        def guarded(error: str) -> None:
+            with self.lock:
+                if job.epoch == epoch:
+                    call(job, error)
+
+        return guarded
+
     def _prepare(self, job: SimJob) -> None:
         job.enter("PREPARING")
         if job.missing:
@@ -171,7 +182,7 @@ class Engine:
             self._fail(job, "PREPARING", "".join(f"User file: /{n} - Timeout waiting\n" for n in sorted(job.missing)))
 
     def _stage_in(self, job: SimJob) -> None:
-        self._backend.stage_in(job, lambda error: self._later(job, lambda: self._staged_in(job, error))())
+        self._backend.stage_in(job, self._staged(job, self._staged_in))
 
     def _staged_in(self, job: SimJob, error: str) -> None:
         if error:
@@ -225,7 +236,7 @@ class Engine:
 
     def _finish(self, job: SimJob) -> None:
         job.enter("FINISHING")
-        self._backend.stage_out(job, lambda error: self._later(job, lambda: self._finished(job, error))())
+        self._backend.stage_out(job, self._staged(job, self._finished))
 
     def _finished(self, job: SimJob, error: str) -> None:
         if error:

@@ -11,7 +11,7 @@ from typing import Any
 from act_arc.simulator.rsl import Description
 
 FINAL = ("FINISHED", "FAILED", "KILLED")
-_MARK = re.compile(r"--sim-(exit|run|stagein-fails)=([\d.]+)")
+_MARK = re.compile(r"--sim-(exit|run|stagein-fails|stageout-fails)=([\d.]+)")
 
 
 @dataclass
@@ -19,6 +19,7 @@ class SimJob:
     """A job; times are seconds since the epoch.
 
     failed_in: the phase A-REX would restart it from; epoch: raised when what was going on with the job counts no more.
+    stored: outputs that have been brought away.
     """
 
     id: str
@@ -43,6 +44,7 @@ class SimJob:
     epoch: int = 0
     panda_id: str = ""
     cleaned: float | None = None
+    stored: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.missing = set(self.description.uploads)

@@ -7,42 +7,39 @@ import os
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import threading
-import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, cast
-from urllib.parse import urlsplit
 
 from act.simulation import TestCA
 from act_arc.simulator.delegations import Delegations
 from act_arc.simulator.engine import Done, Ran
 from act_arc.simulator.job import SimJob
+from act_arc.simulator.staging import TRANSFER_S, Stager, clear
 
 log = logging.getLogger(__name__)
-TRANSFER_S = 60.0
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
 class Runner:
     """Executes jobs, one thread and one process group for each; ends them all on `stop`."""
 
-    def __init__(self, control: Path, ca: TestCA, delegations: Delegations) -> None:
-        self._control, self._ca, self._delegations = control, ca, delegations
+    def __init__(self, control: Path, ca: TestCA, delegations: Delegations, stage_s: float) -> None:
+        self._control, self._ca, self._delegations, self._stage_s = control, ca, delegations, stage_s
+        self._end = threading.Event()
         self._lock = threading.Lock()
         self._live: dict[str, subprocess.Popen[bytes]] = {}
         self._threads: set[threading.Thread] = set()
-        self._stopping = False
         control.mkdir(parents=True, exist_ok=True)
 
     def stage_in(self, job: SimJob, done: Done) -> None:
         """Fetch the inputs that have a source."""
-        sources = [(n, s) for n, s in job.description.inputs if n not in job.description.uploads]
-        if sources:
-            self._spawn(lambda: self._fetch_all(job, sources, done))
+        if self._stage_s or any(name not in job.description.uploads for name, _ in job.description.inputs):
+            epoch = job.epoch
+            self._spawn(lambda: done(self._stager(job, epoch).fetch()))
         else:
             done("")
 
@@ -60,7 +57,8 @@ class Runner:
 
     def stage_out(self, job: SimJob, done: Done) -> None:
         """Bring outputs away and clear the session directory."""
-        self._spawn(lambda: self._store_all(job, done))
+        epoch = job.epoch
+        self._spawn(lambda: done(self._stager(job, epoch).store()))
 
     def output(self, job: SimJob, name: str) -> bytes | None:
         """All outputs are files."""
@@ -68,8 +66,8 @@ class Runner:
 
     def stop(self) -> None:
         """Kill all jobs and wait for their threads."""
+        self._end.set()
         with self._lock:
-            self._stopping = True
             for process in self._live.values():
                 _kill_group(process)
             threads = list(self._threads)
@@ -111,7 +109,7 @@ class Runner:
             joined = asked.join or asked.stderr == asked.stdout
             stderr = stdout if joined else files.enter_context(_stream(job, asked.stderr, "wb"))
             with self._lock:
-                if self._stopping or job.epoch != epoch:
+                if self._end.is_set() or job.epoch != epoch:
                     return None
                 self._live[job.id] = subprocess.Popen(
                     command, cwd=job.session, env=self._environment(job), stdin=stdin, stdout=stdout, stderr=stderr,
@@ -134,7 +132,7 @@ class Runner:
         if code:
             error = f"LRMS error: ({code}) Job finished with wrong exit code - {code} != 0"
         if error:
-            _clear(job)
+            clear(job)
         ran(code, error)
 
     def _environment(self, job: SimJob) -> dict[str, str]:
@@ -145,6 +143,9 @@ class Runner:
             known["X509_USER_PROXY"] = str(proxy)
         return known | dict(job.description.environment)
 
+    def _stager(self, job: SimJob, epoch: int) -> Stager:
+        return Stager(job, epoch, self._ca, self._proxy(job), self._stage_s, self._end)
+
     def _proxy(self, job: SimJob) -> Path | None:
         """The delegated credential as a file, outside of the session directory."""
         delegation = self._delegations.known.get(job.delegation)
@@ -154,57 +155,6 @@ class Runner:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
             f.write(delegation.proxy())
         return path
-
-    def _fetch_all(self, job: SimJob, sources: Iterable[tuple[str, str]], done: Done) -> None:
-        for name, source in sources:
-            path = job.path(name)
-            try:
-                if path is None:
-                    raise ValueError("outside of the session directory")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._fetch(job, source, path)
-            except (OSError, ValueError) as e:
-                done(f"Failed in data staging: Failed checking source replica {source}: {e}\n")
-                return
-        done("")
-
-    def _fetch(self, job: SimJob, source: str, path: Path) -> None:
-        if source.startswith("/"):
-            source = f"file://{source}"
-        url, tls = _plain(source), self._tls(job)
-        with urllib.request.urlopen(url, timeout=TRANSFER_S, context=tls) as response, path.open("wb") as f:
-            shutil.copyfileobj(response, f)
-
-    def _store_all(self, job: SimJob, done: Done) -> None:
-        error = ""
-        for name, target in _outputs(job):
-            path = job.path(name)
-            if target and path and path.is_file():
-                try:
-                    self._store(job, path, _plain(target))
-                except (OSError, ValueError) as e:
-                    error += f"Failed in data staging: Failed writing to destination: {target}: {e}\n"
-                else:
-                    path.unlink()
-        if not error:
-            _clear(job)
-        done(error)
-
-    def _store(self, job: SimJob, path: Path, target: str) -> None:
-        url = urlsplit(target)
-        if url.scheme == "file":
-            shutil.copyfile(path, url.path)
-            return
-        request = urllib.request.Request(target, path.read_bytes(), method="PUT")
-        with urllib.request.urlopen(request, timeout=TRANSFER_S, context=self._tls(job)):
-            return
-
-    def _tls(self, job: SimJob) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self._ca.ca_cert))
-        proxy = self._proxy(job)
-        if proxy:
-            context.load_cert_chain(proxy)
-        return context
 
 
 def _command(job: SimJob) -> list[str]:
@@ -241,41 +191,6 @@ def _stream(job: SimJob, name: str, mode: str) -> IO[bytes]:
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
     return cast(IO[bytes], path.open(mode))
-
-
-def _outputs(job: SimJob) -> Iterator[tuple[str, str]]:
-    """(name, destination) of all outputs, those included that the job itself listed in a file named ``@file``."""
-    for name, target in job.description.outputs:
-        if not name.startswith("@"):
-            yield name, target
-            continue
-        yield name[1:], ""
-        listing = job.path(name[1:])
-        if listing and listing.is_file():
-            for line in listing.read_text().splitlines():
-                words = line.split()
-                if words:
-                    yield words[0].lstrip("/"), words[1] if len(words) > 1 else ""
-
-
-def _clear(job: SimJob) -> None:
-    """Remove from the session directory all that is no output staying here."""
-    kept = [name.strip("/") for name, target in _outputs(job) if not target]
-    if "" in kept:
-        return
-    for folder, _, files in os.walk(job.session, topdown=False):
-        for file in files:
-            path = Path(folder) / file
-            name = str(path.relative_to(job.session))
-            if not any(name == k or name.startswith(f"{k}/") for k in kept):
-                path.unlink()
-        if Path(folder) != job.session and not any(Path(folder).iterdir()):
-            Path(folder).rmdir()
-
-
-def _plain(url: str) -> str:
-    """A URL without ARC's options, which stand between host and path."""
-    return re.sub(r"^(\w+://[^/;]+);[^/]*", r"\1", url)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 from act.simulation import Request, Response, SimServer, TestCA
+from act.simulation.issuer import owner_of
 from act_arc.simulator import documents, rsl
 from act_arc.simulator.answers import Fault, Shape, json_answer
 from act_arc.simulator.delegation_calls import DelegationCalls
@@ -25,16 +26,19 @@ from act_arc.simulator.timeline import Timeline
 log = logging.getLogger(__name__)
 IDS_READ = 1 << 20  # bytes of an id list that A-REX reads; it cuts the rest without a word
 Hook = Callable[[SimJob], None]
+OutputHook = Callable[[SimJob, str, bytes], bytes | None]
 
 
 class ArcSimulator(SimServer):
     """A CE at ``url`` whose files are below ``directory``.
 
     rest_version: "1.1" behaves as A-REX 7 (which serves 1.0 too), "1.0" as A-REX 6.17.
-    run: "really" executes jobs as local processes, "pretend" only lets time pass (`Pretender`: run_s, stage_s).
+    run: "really" executes jobs as local processes, "pretend" only lets time pass (`Pretender`: run_s, on_output).
+    stage_s: how long staging takes at least, each way.
     queue_s: wait before running; slots: jobs running at a time (None: all); info_lag_s: how far `info` and `status`
     are behind; max_total: number of jobs, ended but uncleaned ones too, from which on all are refused;
-    allowed_identities: None lets everybody in.
+    allowed_identities: None lets everybody in. token_keys: of an issuer of bearer tokens, as a JWK set; who shows such
+    a token is known by ``<issuer>/<subject>``.
     on_start, on_end: called in one thread of their own, in order, when a job starts and stops running.
     """
 
@@ -46,22 +50,24 @@ class ArcSimulator(SimServer):
         run_s: float = 1.0, stage_s: float = 0.0, queue_s: float = 0.0, kill_s: float = 0.0, slots: int | None = None,
         info_lag_s: float = 0.0, max_total: int | None = None, upload_timeout_s: float = 600.0,
         allowed_identities: Collection[str] | None = None, port: int = 0, cert_expired: bool = False,
-        on_start: Hook | None = None, on_end: Hook | None = None,
+        on_start: Hook | None = None, on_end: Hook | None = None, on_output: OutputHook | None = None,
+        token_keys: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(ca, port=port, cert_expired=cert_expired)
         self.new = rest_version == "1.1"
         self._shape = Shape(self.new)
         self.delegations = Delegations()
         self._queues, self._lag, self._allowed = queues, info_lag_s, allowed_identities
+        self._token_keys = token_keys or {"keys": []}
         self.max_total = max_total
         self._hooks = {"start": on_start, "end": on_end}
         self._hook_thread = ThreadPoolExecutor(1)
         self._empty_lists = 0
         self._timeline = Timeline()
         self._backend: Backend = (
-            Runner(Path(directory) / "control", ca, self.delegations)
+            Runner(Path(directory) / "control", ca, self.delegations, stage_s)
             if run == "really"
-            else Pretender(self._timeline, run_s, stage_s)
+            else Pretender(self._timeline, run_s, stage_s, on_output)
         )
         limits = Limits(upload_timeout_s, queue_s, kill_s, slots)
         sessions = Path(directory) / "session"
@@ -159,6 +165,9 @@ class ArcSimulator(SimServer):
 
     def _authorise(self, request: Request, parts: list[str]) -> str:
         owner = request.identity
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if owner is None and kind.lower() == "bearer" and self.new:
+            owner = owner_of(token, self._token_keys, "compute.create")
         if owner is not None and (self._allowed is None or owner in self._allowed):
             return owner
         if self.new and (not parts or parts[1:] == ["info"]):

@@ -19,11 +19,13 @@ RULES: Mapping[str, tuple[Rule, ...]] = {"arc": arc.RULES}
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """share: what fairness is between. candidates: where it may go; none for now if (). steps: how it came about."""
+    """share: what fairness is between. candidates: where it may go; none for now if ().
+    truepilot: the pilot speaks for itself. steps: how it came about."""
 
     spec: JobSpec
     share: str
     candidates: tuple[Endpoint, ...]
+    truepilot: bool
     steps: tuple[Step, ...] = field(repr=False)
 
     def why(self) -> Iterator[str]:
@@ -62,7 +64,7 @@ def convert(
     site = config.queues.named(queue.name).rules
     facts = Facts(job, queue, config, created, rowid, metadata or {}, site)
     steps = run(RULES[flavour], facts)
-    return Conversion(facts.draft.spec(), queue.name, queue.candidates(flavour), steps)
+    return Conversion(facts.draft.spec(), queue.name, queue.candidates(flavour), queue.truepilot, steps)
 
 
 def _show(value: Any) -> str:

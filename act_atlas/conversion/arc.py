@@ -5,8 +5,9 @@ Source: what sites have been sent for years; exceptions for single sites are in 
 
 from __future__ import annotations
 
+import re
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from act.errors import BadJobSpec
 from act.model import InputFile, OutputFile
@@ -48,7 +49,15 @@ def _data(f: Facts, _: Any) -> tuple[InputFile, ...]:
         if not name or "/" in name or name in (".", ".."):
             raise BadJobSpec(f"field inFiles or scopeIn has '{name}', which is not a name")
     scope_of = dict(zip(names, scopes, strict=True))
-    return tuple(InputFile(n, f"{RUCIO}/{s}/{n}", options=RUCIO_OPTIONS) for n, s in scope_of.items())
+    if f.site.input_url is None:
+        return tuple(InputFile(n, f"{RUCIO}/{s}/{n}", options=RUCIO_OPTIONS) for n, s in scope_of.items())
+    return tuple(InputFile(n, _input_url(f.site.input_url, s, n)) for n, s in scope_of.items())
+
+
+def _input_url(template: str, scope: str, name: str) -> str:
+    """A file's URL at a storage; quoted, as ARC takes what follows a colon for facts of the file."""
+    filled = {"{scope}": quote(scope, safe=""), "{name}": quote(name, safe="")}
+    return re.sub(r"\{scope\}|\{name\}", lambda found: filled[found[0]], template)
 
 
 def _queue_data(f: Facts, _: Any) -> tuple[InputFile, ...]:
@@ -212,7 +221,10 @@ FILES = (
     add("inputs", "NorduGrid mode: the pilot", lambda f, v: (
         InputFile("pilot3.tar.gz", f.draft.pilot_url),), nordugrid),
     add("inputs", "NorduGrid mode: facts of the queue for the pilot", _queue_data, nordugrid),
-    add("inputs", "NorduGrid mode: the CE fetches the data", _data, nordugrid),
+    add("inputs", "NorduGrid mode: the CE fetches the data", _data,
+        lambda f, v: nordugrid(f, v) and f.site.input_url is None),
+    add("inputs", "NorduGrid mode: the CE fetches the data, from the queue's input_url", _data,
+        lambda f, v: nordugrid(f, v) and f.site.input_url is not None),
     add("outputs", "true pilot: stores them itself", lambda f, v: (), true_pilot),
     add("outputs", "NorduGrid mode: the pilot's report, and a list of outputs that it writes", lambda f, v: (
         OutputFile(HEARTBEAT), OutputFile("@output.list")), nordugrid),

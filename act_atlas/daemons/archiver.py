@@ -50,6 +50,8 @@ class Archiver(AtlasDaemon):
             values = {"due": NOW, "error_diag": deadline.why}
             moves = [Move(r.id, r.state, deadline.event, deadline.why, values, version=r.version) for r in rows]
             moved = db.move(connection, moves, who=self.name)
+            db.outputs.want_removed(connection, [i for i, state in moved.items() if state == "toclean"])
+            db.outputs.give_up(connection, [i for i, state in moved.items() if state == "failed"], deadline.why)
             if deadline.event == Event.KILL:
                 attempts = [r.cejob_id for r in rows if r.id in moved and r.cejob_id is not None]
                 cejobs.wish(connection, attempts, CEEvent.CANCEL, who="application", why=deadline.why)

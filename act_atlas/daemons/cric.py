@@ -27,8 +27,5 @@ class Cric(AtlasDaemon):
         table = self.cric.refresh()
         for problem in table.problems:
             log.warning("CRIC: %s", problem)
-        for queue in table.queues.values():
-            if not queue.truepilot:
-                log.warning("queue %s: NorduGrid mode (copytool mv) is not served yet; it gets no jobs", queue.name)
         self._due = time.monotonic() + self.atlas.cric.interval_s
         return 0

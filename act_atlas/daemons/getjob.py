@@ -5,7 +5,6 @@ PanDA's acquire cannot be repeated, so an answer goes to the store, synced, befo
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import time
@@ -16,7 +15,7 @@ from act.daemons.base import Key
 from act.daemons.context import Context
 from act.db import meta
 from act.errors import OutputMissing, SourceUnreachable, StorageUnavailable, TemporaryError
-from act_atlas import db
+from act_atlas import db, supply
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.panda import QueueStats, may_hold_jobs
 from act_atlas.queueinfo import QueueInfo
@@ -25,7 +24,6 @@ log = logging.getLogger(__name__)
 
 INTAKE = "intake"
 LEFTOVERS_S = 60.0
-ASKED = {"online": None, "brokeroff": None, "test": "prod_test"}
 LABELS = {"production": "managed", "analysis": "user", "unified": "unified"}
 
 
@@ -92,17 +90,8 @@ class GetJob(AtlasDaemon):
             log.error("an answer with jobs goes to the database only, a crash would lose it: %s", error)
 
     def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
-        """How many jobs the queue may get now. Queues whose CEs move the data (NorduGrid mode) get none yet."""
-        if queue.status not in ASKED or not queue.push or not queue.truepilot:
-            return 0
-        waiting, running = loads.get(queue.name, (0, 0))
-        panda = self.atlas.panda
-        limit = max(panda.minjobs, int(panda.waiting_fraction * running))
-        if queue.max_waiting is not None:
-            limit = queue.max_waiting
-        if queue.maxjobs is not None:
-            limit = min(limit, queue.maxjobs - running)
-        return limit - waiting
+        """How many jobs the queue may get now."""
+        return supply.room(queue, *loads.get(queue.name, (0, 0)), self.atlas.panda).jobs
 
     def _plan(self, queue: str, *, found: bool) -> None:
         """When to ask again: soon where there was work. Queues without share what PanDA can be asked in a second."""
@@ -134,8 +123,10 @@ class GetJob(AtlasDaemon):
             log.error("queue %s: PanDA sent job %s, which makes no sense: %s", queue, bad.pandaid, bad.reason)
         first_s = self.atlas.panda.first_heartbeat_s
         ids = self.db.run("intake", lambda c: db.add(c, queue, acquired, heartbeat_in_s=first_s, who=self.name))
-        with contextlib.suppress(StorageUnavailable):  # a copy that stays is taken again, which changes nothing
+        try:
             self.context.store.remove(stored)
+        except StorageUnavailable:  # a copy that stays is taken again, which changes nothing
+            self._leftovers_due = 0.0
         return len(ids)
 
     def _take_leftovers(self) -> int:
@@ -153,4 +144,4 @@ class GetJob(AtlasDaemon):
 
 def _label(queue: QueueInfo) -> str | None:
     """prodSourceLabel to ask for."""
-    return ASKED.get(queue.status) or LABELS.get(queue.type)
+    return supply.ASKED.get(queue.status) or LABELS.get(queue.type)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from act.daemons.base import Key
-from act.db import cejobs, ces
+from act.db import cejobs, ces, credentials
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
-from act.errors import BadJobSpec
+from act.errors import BadJobSpec, ConfigError
 from act.model import Submission
 from act_atlas import db
 from act_atlas.conversion import Conversion, convert
@@ -33,6 +34,14 @@ def joblog_name(row: AnyRow, ending: str) -> str:
     return f"{day}/{row.queue}/{row.pandaid}.{ending}"
 
 
+class _Ready(NamedTuple):
+    """A job that may be submitted with this proxy."""
+
+    row: AnyRow
+    made: Conversion
+    proxy_id: int
+
+
 class PandaToCE(AtlasDaemon):
     """Converts jobs of the queues that have CEs of its flavour."""
 
@@ -48,76 +57,77 @@ class PandaToCE(AtlasDaemon):
         if not rows:
             return 0
         try:
-            proxy = self.context.proxy_for(self.atlas.panda.role)
             good, bad = self._convert(rows, queues)
             lease.check()
-            return self.db.run("attempts", lambda c: self._insert(c, good, bad, proxy.proxy_id, lease.holder))
+            return self.db.run("attempts", lambda c: self._insert(c, good, bad, lease.holder))
         finally:
             ids = [r.id for r in rows]
             self.db.run("release", lambda c: db.release(c, ids, holder=lease.holder, after_s=self.idle_s * 10))
 
-    def _convert(
-        self, rows: Sequence[AnyRow], queues: Mapping[str, QueueInfo]
-    ) -> tuple[list[tuple[AnyRow, Conversion]], list[Move]]:
+    def _convert(self, rows: Sequence[AnyRow], queues: Mapping[str, QueueInfo]) -> tuple[list[_Ready], list[Move]]:
         good, bad = [], []
+        proxies = self.db.read("proxies", credentials.by_role)
         factory = self.context.factory(self.flavour)
         for row in rows:
             try:
-                if "malformed" in row.metadata:
-                    raise BadJobSpec(f"PanDA sent a job that makes no sense: {row.metadata['malformed']}")
-                made = convert(
-                    PandaJob.parse(row.job),
-                    queues[row.queue],
-                    self.atlas,
-                    flavour=self.flavour,
-                    created=row.created,
-                    rowid=row.id,
-                    metadata=row.metadata,
-                )
+                ready = self._ready(row, queues[row.queue], proxies)
+                made = ready.made
                 request = factory.describe(Submission(0, TOKEN_FOR_PEOPLE, made.spec, made.candidates[0].queue))
             except BadJobSpec as error:
                 log.error("job %d of queue %s cannot be submitted: %s", row.pandaid, row.queue, error)
                 values = {"error_code": 9000, "error_diag": str(error)[:500], "due": NOW}
                 bad.append(Move(row.id, "sent", Event.UNFIT, str(error)[:500], values))
                 continue
+            except ConfigError as error:  # of this kind of job only: it waits until the operator has mended it
+                log.error("job %d of queue %s waits: %s", row.pandaid, row.queue, error)
+                continue
             with self.joblog.write(joblog_name(row, "jdl")) as out:
                 out.write(request.encode())
-            good.append((row, made))
+            good.append(ready)
         return good, bad
 
-    def _insert(
-        self,
-        connection: Connection,
-        good: Sequence[tuple[AnyRow, Conversion]],
-        bad: Sequence[Move],
-        proxy_id: int,
-        holder: str,
-    ) -> int:
+    def _ready(self, row: AnyRow, queue: QueueInfo, proxies: Mapping[str, AnyRow]) -> _Ready:
+        """One job converted. proxies: role -> proxy; ConfigError if there is none of the job's role."""
+        if "malformed" in row.metadata:
+            raise BadJobSpec(f"PanDA sent a job that makes no sense: {row.metadata['malformed']}")
+        job = PandaJob.parse(row.job)
+        configured = {source.role for source in self.context.config.proxies.proxy}
+        role = self.atlas.panda.role_of(analysis=job.is_user, configured=configured)
+        if role not in proxies:
+            raise ConfigError(f"there is no proxy for role '{role}' yet: configure it in proxies/proxy")
+        made = convert(
+            job, queue, self.atlas, flavour=self.flavour, created=row.created, rowid=row.id, metadata=row.metadata
+        )
+        return _Ready(row, made, proxies[role].id)
+
+    def _insert(self, connection: Connection, good: Sequence[_Ready], bad: Sequence[Move], holder: str) -> int:
         """Only rows still under our claim get an attempt: it is locked before the attempt is made."""
-        held = {i for i, r in db.get(connection, [r.id for r, _ in good], lock=True).items() if r.claimed_by == holder}
-        good = [(row, made) for row, made in good if row.id in held]
-        places = _places(connection, {e for _, made in good for e in made.candidates})
-        attempts = [self._attempt(row, made, proxy_id, places) for row, made in good]
-        ids = cejobs.add(connection, attempts, who=self.name)
+        rows = db.get(connection, [g.row.id for g in good], lock=True)
+        good = [g for g in good if g.row.id in rows and rows[g.row.id].claimed_by == holder]
+        places = _places(connection, {e for g in good for e in g.made.candidates})
+        ids = cejobs.add(connection, [self._attempt(g, places) for g in good], who=self.name)
         moves = [
-            Move(row.id, "sent", Event.ATTEMPT, f"attempt {i}", {"cejob_id": i, "due": NOW})
-            for (row, _), i in zip(good, ids, strict=True)
+            Move(g.row.id, "sent", Event.ATTEMPT, f"attempt {i}", _begun(g.row, g.made, i))
+            for g, i in zip(good, ids, strict=True)
         ]
         return len(db.move(connection, [*moves, *bad], who=self.name, holder=holder))
 
-    def _attempt(
-        self, row: AnyRow, made: Conversion, proxy_id: int, places: Mapping[Endpoint, int]
-    ) -> cejobs.NewAttempt:
+    def _attempt(self, ready: _Ready, places: Mapping[Endpoint, int]) -> cejobs.NewAttempt:
         return cejobs.NewAttempt(
             app=db.SOURCE,
-            appjob_id=row.id,
+            appjob_id=ready.row.id,
             flavour=self.flavour,
-            share=made.share,
-            priority=row.priority,
-            proxy_id=proxy_id,
-            spec=made.spec,
-            cequeue_ids=tuple(places[e] for e in made.candidates),
+            share=ready.made.share,
+            priority=ready.row.priority,
+            proxy_id=ready.proxy_id,
+            spec=ready.made.spec,
+            cequeue_ids=tuple(places[e] for e in ready.made.candidates),
         )
+
+
+def _begun(row: AnyRow, made: Conversion, cejob_id: int) -> dict[str, Any]:
+    """What the row of a job says of its new attempt."""
+    return {"cejob_id": cejob_id, "due": NOW, "truepilot": made.truepilot, "attempts": row.attempts + 1}
 
 
 def _places(connection: Connection, endpoints: Iterable[Endpoint]) -> dict[Endpoint, int]:

@@ -1,4 +1,4 @@
-"""The table of PanDA jobs."""
+"""The tables of PanDA jobs and their outputs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,39 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "outputs",
+        sa.Column("id", BigId, nullable=False),
+        sa.Column("pandajob_id", sa.BigInteger(), nullable=False),
+        sa.Column("lfn", sa.String(length=255), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("adler32", sa.String(length=8), server_default="", nullable=False),
+        sa.Column("md5", sa.String(length=32), server_default="", nullable=False),
+        sa.Column("wish", sa.String(length=8), nullable=True),
+        sa.Column("due", sa.Double(), nullable=False),
+        sa.Column("finding", sa.String(length=20), nullable=True),
+        sa.Column("detail", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outputs")),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
+        sqlite_autoincrement=True,
+    )
+    op.create_index(op.f("ix_outputs_pandajob_id_wish"), "outputs", ["pandajob_id", "wish"], unique=False)
+    op.create_index(op.f("ix_outputs_wish_host_due"), "outputs", ["wish", "host", "due"], unique=False)
+    op.create_table(
         "pandajob_states",
         sa.Column("name", sa.String(length=16), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_pandajob_states")),
+    )
+    op.create_table(
+        "pilotreports",
+        sa.Column("pandajob_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("report", LongText, nullable=True),
+        sa.Column("extract", sa.Text(), server_default="", nullable=False),
+        sa.PrimaryKeyConstraint("pandajob_id", name=op.f("pk_pilotreports")),
+        mysql_charset="utf8mb4",
+        mysql_engine="InnoDB",
     )
     op.create_table(
         "pandajobs",
@@ -36,6 +66,8 @@ def upgrade() -> None:
         sa.Column("told", sa.String(length=20), nullable=True),
         sa.Column("told_at", sa.Double(), nullable=True),
         sa.Column("sendhb", sa.Boolean(), server_default="1", nullable=False),
+        sa.Column("truepilot", sa.Boolean(), server_default="1", nullable=False),
+        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("attempt_nr", sa.Integer(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("cores", sa.Integer(), nullable=False),
@@ -70,4 +102,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_pandajobs_due"), table_name="pandajobs")
     op.drop_index(op.f("ix_pandajobs_claimed_by"), table_name="pandajobs")
     op.drop_table("pandajobs")
+    op.drop_table("pilotreports")
     op.drop_table("pandajob_states")
+    op.drop_index(op.f("ix_outputs_wish_host_due"), table_name="outputs")
+    op.drop_index(op.f("ix_outputs_pandajob_id_wish"), table_name="outputs")
+    op.drop_table("outputs")

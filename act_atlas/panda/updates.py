@@ -121,7 +121,7 @@ class JobUpdate:
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "measurements"}
         encoded: dict[str, Value] = {}
         for name, value in {**self.measurements, **{k: v for k, v in own.items() if v is not None}}.items():
-            fitted = _fit(FIELDS[name], value) if name in FIELDS else None
+            fitted = fit(FIELDS[name], value) if name in FIELDS else None
             if fitted is None:
                 log.warning("job %s: %s=%.100r is no value PanDA takes; left out", self.job_id, name, value)
             else:
@@ -133,7 +133,7 @@ class JobUpdate:
         return {FIELDS[name].legacy: str(value) for name, value in self.encode().items()}
 
 
-def _fit(field: Field, value: Value) -> Value | None:
+def fit(field: Field, value: Value) -> Value | None:
     """The value as the server takes it, or None."""
     if field.kind is Kind.TEXT:
         text = str(value).replace("\0", "").encode("utf-8", "replace")

@@ -6,6 +6,15 @@ from act_atlas.simulator.access import Access
 from act_atlas.simulator.cache import CacheServer
 from act_atlas.simulator.jobs import Order
 from act_atlas.simulator.pretend import PretendPilot
-from act_atlas.simulator.server import CRIC_PATH, WRAPPER_PATH, PandaSimulator
+from act_atlas.simulator.server import CRIC_PATH, PILOT_PATH, WRAPPER_PATH, PandaSimulator
 
-__all__ = ["CRIC_PATH", "WRAPPER_PATH", "Access", "CacheServer", "Order", "PandaSimulator", "PretendPilot"]
+__all__ = [
+    "CRIC_PATH",
+    "PILOT_PATH",
+    "WRAPPER_PATH",
+    "Access",
+    "CacheServer",
+    "Order",
+    "PandaSimulator",
+    "PretendPilot",
+]

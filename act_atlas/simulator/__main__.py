@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from act.simulation import TestCA
-from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Access, CacheServer, PandaSimulator
+from act_atlas.simulator import CRIC_PATH, PILOT_PATH, WRAPPER_PATH, Access, CacheServer, PandaSimulator
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "url": simulator.url,
             "cache": cache.url,
             "wrapper": cache.url + WRAPPER_PATH,
+            "pilot": cache.url + PILOT_PATH,
             "cric": simulator.url + CRIC_PATH,
             "ca_dir": str(ca.ca_dir),
             "pid": os.getpid(),

@@ -40,7 +40,7 @@ class Board:
     def __init__(self, clock: SimClock, *, payload_extra: str = "", adder_s: float = 3.0) -> None:
         self.clock = clock
         self.cric: dict[str, Any] = {}
-        self._payload_extra, self._adder_s = payload_extra, adder_s
+        self.payload_extra, self._adder_s = payload_extra, adder_s
         self._lock = threading.RLock()
         self._jobs: dict[int, SimJob] = {}
         self._next_id = FIRST_PANDAID
@@ -77,7 +77,7 @@ class Board:
             for job in self._pick(self._relabelled(wanted)):
                 self._set(job, "sent", by, now)
                 job.values |= {"node": wanted.node, "scheduler_id": wanted.scheduler_id, "start_time": text_time(now)}
-                taken.append(dispatched(job, self._payload_extra))
+                taken.append(dispatched(job, self.payload_extra))
             return taken
 
     def _relabelled(self, wanted: Wanted) -> Wanted:
@@ -180,6 +180,21 @@ class Board:
         with self._lock:
             job = self._jobs.get(pandaid)
             return (pandaid, job.order.kind, dispatched(job)) if job else None
+
+    def queue_data(self, queue: str) -> dict[str, Any] | None:
+        """What CRIC tells of a queue, found by its name or its schedconfig name."""
+        known = (facts for name, facts in self.cric.items() if queue in (name, facts.get("panda_resource")))
+        return next(known, None)
+
+    def executions(self, pandaid: int) -> int:
+        """How often a job has begun to run."""
+        with self._lock:
+            return len(self._jobs[pandaid].executions)
+
+    def queue_of(self, pandaid: int) -> dict[str, Any]:
+        """What CRIC tells of the queue of a job; {} if nothing."""
+        with self._lock:
+            return self.queue_data(self._jobs[pandaid].order.queue) or {}
 
     def status(self, pandaid: int) -> tuple[str, int] | None:
         """State and attempt number of a job."""

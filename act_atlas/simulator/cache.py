@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class CacheServer:
-    """Serves the wrapper and CRIC's queues on 127.0.0.1, as PanDA's cache does on a port of its own."""
+    """Serves wrapper, pilot and facts of queues on 127.0.0.1, as PanDA's cache does on a port of its own."""
 
     def __init__(self, board: Board, port: int = 0) -> None:
         self._server = _Server(("127.0.0.1", port), _Handler)

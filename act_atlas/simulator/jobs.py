@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from act_atlas.pilot_nordugrid import TROUBLES
+
 NULL = "NULL"
 INPUT_FIELDS = ("inFiles", "dispatchDblock", "dispatchDBlockToken", "prodDBlocks", "prodDBlockToken", "realDatasetsIn",
                 "GUID", "checksum", "fsize", "scopeIn", "ddmEndPointIn")  # fmt: skip
 NULL_FIELDS = ("jobDefinitionID", "destinationSE", "transferType", "sourceSite", "jobsetID", "reqID", "nucleus")
 FINAL = frozenset({"finished", "failed", "cancelled", "closed"})
 
-# What the stand-in pilot makes of a job, by kind; the job's own numbers are filled in.
+# What the stand-in pilot makes of a job, by kind; the job's own numbers are filled in. The last are for NorduGrid mode:
+# what is wrong with the report that the pilot leaves behind.
 KINDS = {
     "ok": "--sleep {seconds:g} --exit 0",
     "fail": "--sleep {seconds:g} --exit {exit_code}",
@@ -23,6 +26,7 @@ KINDS = {
     "vanish": "--sleep {seconds:g} --exit 0 --die",
     "silent": "--sleep {seconds:g} --exit 0 --no-heartbeat",
     "incomplete": "--sleep {seconds:g} --exit 0 --incomplete",
+    **{kind: f"--sleep {{seconds:g}} --exit 0 --heartbeat {kind}" for kind in TROUBLES},
 }
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import re
 import ssl
+import tarfile
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from act.simulation import Request, Response, SimServer, TestCA
 from act_atlas import pilot
@@ -18,7 +22,9 @@ from act_atlas.simulator.legacy import Legacy
 from act_atlas.simulator.v1 import V1
 
 WRAPPER_PATH = "/cache/runpilot2-wrapper.sh"
+PILOT_PATH = "/cache/pilot3.tar.gz"
 CRIC_PATH = "/cric/pandaqueues.json"
+_QUEUE_DATA = re.compile(r"/cache/schedconfig/([^/]+)\.all\.json")
 
 
 class PandaSimulator(SimServer):
@@ -43,12 +49,16 @@ class PandaSimulator(SimServer):
         super().__init__(ca, port=port, cert_expired=cert_expired)
         if client_ca_dir:
             self._context.load_verify_locations(capath=str(client_ca_dir))
-        der = ssl.PEM_cert_to_DER_cert(ca.ca_cert.read_text())
-        self.board = Board(
-            SimClock(clock_rate), payload_extra=f"--ca={base64.b64encode(der).decode()}", adder_s=adder_s
-        )
+        self._ca_cert = ca.ca_cert
+        self.board = Board(SimClock(clock_rate), adder_s=adder_s)
         admission = access or Access()
         self._v1, self._legacy = V1(self.board, admission), Legacy(self.board, admission)
+
+    def start(self) -> Self:
+        super().start()
+        ca = base64.b64encode(ssl.PEM_cert_to_DER_cert(self._ca_cert.read_text())).decode()
+        self.board.payload_extra = f"--ca={ca} --sim={self.url}"
+        return self
 
     def handle(self, request: Request) -> Response:
         """The answer to one request."""
@@ -109,12 +119,27 @@ class PandaSimulator(SimServer):
 
 
 def file(board: Board, path: str) -> Response | None:
-    """What is to be had without any interface: the wrapper, and CRIC's queues."""
+    """What is to be had without any interface: the wrapper, the pilot, CRIC's queues, and one queue for its pilots."""
     if path == WRAPPER_PATH:
         return Response(200, Path(pilot.__file__).read_bytes(), {"Content-Type": "text/x-shellscript"})
+    if path == PILOT_PATH:
+        return Response(200, tarball(), {"Content-Type": "application/gzip"})
     if path == CRIC_PATH:
         return Response.json(board.cric)
+    if found := _QUEUE_DATA.fullmatch(path):
+        facts = board.queue_data(found[1])
+        return None if facts is None else Response.json(facts)
     return None
+
+
+@cache
+def tarball() -> bytes:
+    """The pilot for NorduGrid mode."""
+    folder, packed = Path(pilot.__file__).parent, io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        for name in ("__init__.py", "pilot.py", "pilot_nordugrid.py"):
+            tar.add(folder / name, f"{folder.name}/{name}")
+    return packed.getvalue()
 
 
 def _list(value: Any) -> list[Any]:

@@ -113,20 +113,24 @@ class World:
         database: str = "sqlite:///act.db",
         core: str = "",
         panda: str = "",
+        atlas: str = "",
         rules: str = "",
         protocol: str = "v1",
+        storage: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         """Write both configuration files; returns the environment in which actctl finds them.
 
         queues: PanDA queue -> its CEs. credential: certificate and key of the tower, default a test user's.
-        core, panda: further XML elements of the files; rules: elements of every queue.
+        core, panda, atlas: further XML elements, of the core's file, of <panda>, and beside it. rules: elements of
+        every queue. storage: PanDA queue -> base URL of what it reads and writes; such a queue is in NorduGrid mode.
         """
         cert, key = credential or self.ca.user("tower")
-        entries = {
-            n: configuration.cric_entry(n, [(ce.flavour, ce.url, ce.queue) for ce in q]) for n, q in queues.items()
-        }
+        storage = storage or {}
+        places = {n: [(ce.flavour, ce.url, ce.queue) for ce in q] for n, q in queues.items()}
+        entries = {n: configuration.cric_entry(n, p, storage=storage.get(n, "")) for n, p in places.items()}
         self.call("POST", "/_sim/cric", entries)
-        own = "".join(f"<queue><name>{n}</name>{rules}</queue>" for n in queues) if rules else ""
+        elements = {n: rules + (configuration.nordugrid_rules(storage[n]) if n in storage else "") for n in queues}
+        own = "".join(f"<queue><name>{n}</name>{e}</queue>" for n, e in elements.items() if e)
         texts = {
             ("ACTCONFIGARC", "aCTConfigARC.xml"): configuration.fill(
                 configuration.CORE, database=database, ca_dir=self.trust(), cert=cert, key=key, extra=core,
@@ -135,7 +139,7 @@ class World:
             ("ACTCONFIGATLAS", "aCTConfigATLAS.xml"): configuration.fill(
                 configuration.ATLAS, server=self.panda["url"], cache=self.panda["cache"],
                 wrapper=self.panda["wrapper"], cric=self.panda["cric"], extra=panda, protocol=protocol, queues=own,
-                base=self.directory,
+                base=self.directory, more=atlas,
             ),
         }  # fmt: skip
         for (_, name), text in texts.items():
@@ -149,8 +153,13 @@ class World:
         tower.set_up()
         return tower
 
-    def order(self, queue: str, **order: Any) -> list[int]:
-        """Define jobs at PanDA, as `act_atlas.simulator.Order` says; returns their ids."""
+    def order(self, queue: str, *, inputs: Mapping[str, bytes] | None = None, **order: Any) -> list[int]:
+        """Define jobs at PanDA, as `act_atlas.simulator.Order` says; returns their ids.
+
+        inputs: name -> content of the files they read, which are on the storage under `configuration.SCOPE`.
+        """
+        if inputs:
+            order["fields"] = {**configuration.input_fields(inputs), **order.get("fields", {})}
         ids: list[int] = self.call("POST", "/_sim/jobs", [{"queue": queue, **order}])["pandaids"]
         return ids
 

@@ -14,17 +14,25 @@ from act_atlas.demo.mix import Kind
 from act_atlas.demo.picture import Observer, Picture
 from act_atlas.trial import Tower, TrialCE, World
 from tests.grid.control import Grid
+from tests.truth import assert_all_explained
 
 LOOK_S = 0.5
 # Everything as in production, but in a hurry.
 CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
 <leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
 <polling><status_s>1</status_s><missing_s>3</missing_s><sweep_s>5</sweep_s><silent_s>60</silent_s>
-  <delegation_idle_s>{idle_delegation_s}</delegation_idle_s></polling>
+  <delegation_idle_s>{idle_delegation_s}</delegation_idle_s><rerun_s>{rerun_s}</rerun_s><lag_s>10</lag_s></polling>
 <breaker><failures>{failures}</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
 <timeouts><connect_s>3</connect_s><read_s>{read_s}</read_s><call_s>{call_s}</call_s>
   <transfer_s>30</transfer_s></timeouts>"""
-NUMBERS: dict[str, float] = {"lease_s": 60, "read_s": 10, "call_s": 15, "idle_delegation_s": 4, "failures": 2}
+NUMBERS: dict[str, float] = {
+    "lease_s": 60,
+    "read_s": 10,
+    "call_s": 15,
+    "idle_delegation_s": 4,
+    "failures": 2,
+    "rerun_s": 3,
+}
 PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>100</minjobs>
 <retry_s>5</retry_s><heartbeat_s>10</heartbeat_s><final_grace_s>10</final_grace_s>"""
 
@@ -44,9 +52,13 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if hasattr(self, "observer"):
-            self.observer.close()
-        self.world.__exit__()
+        try:
+            if error is None and hasattr(self, "tower"):
+                assert_all_explained(self.tower.environment, limit=20)
+        finally:
+            if hasattr(self, "observer"):
+                self.observer.close()
+            self.world.__exit__()
 
     def real_ces(self, *names: str) -> list[TrialCE]:
         """CEs of the test grid."""
@@ -55,22 +67,25 @@ class Trial:
 
     def set_up(
         self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", daemons: str = "",
-        more: str = "", **numbers: float,
+        more: str = "", atlas: str = "", storage: Mapping[str, str] | None = None, **numbers: float,
     ) -> Tower:  # fmt: skip
         """Configure and set up the tower. numbers: instead of those of NUMBERS; daemons: further elements of that
-        section; more: further sections."""
+        section; more, atlas: further sections of the core's file and of the application's. storage: queue in NorduGrid
+        mode -> base URL of what it reads and writes."""
         if not self.world.panda:
             self.world.start_panda("--adder", "1")
         credential = self.grid.user_cert("alice") if self.grid else None
         core = CORE.format(daemons=daemons, **NUMBERS | numbers) + more
-        environment = self.world.configure(queues, credential=credential, database=database, core=core, panda=PANDA)
+        environment = self.world.configure(
+            queues, credential=credential, database=database, core=core, panda=PANDA, atlas=atlas, storage=storage
+        )
         self.tower = self.world.tower(environment)
         self.observer = Observer(self.world, self.core_file)
         return self.tower
 
     def order(self, kind: Kind, count: int = 1) -> list[int]:
         """Have jobs of a kind defined at PanDA."""
-        ids = self.world.order(kind.queue, count=count, **kind.order)
+        ids = self.world.order(kind.queue, **{"count": count, **kind.order})
         self.kinds |= dict.fromkeys(ids, kind)
         return ids
 

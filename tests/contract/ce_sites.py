@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from act.interfaces import CEFactory, ComputeElement
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.simulation import TestCA
+from act.simulation.issuer import TokenKeys
 from act.states import Event
 from act.x509 import make_proxy, read_proxy
 from act_arc.ce import factory
@@ -95,6 +96,34 @@ def _real(name: str) -> Callable[[ExitStack], Site]:
     return make
 
 
+def _simulated_with_token(stack: ExitStack) -> Site:
+    """A CE that is spoken to with bearer tokens; the stranger's are of another issuer."""
+    directory = Path(stack.enter_context(TemporaryDirectory()))
+    ca, keys = TestCA(directory / "ca"), TokenKeys()
+    certificate, key = (path.read_bytes() for path in ca.user("alice"))
+    robot = _proxy(make_proxy(certificate, key, 3600), "robot")
+    users = [replace(robot, token=issuer.sign("robot")) for issuer in (keys, TokenKeys())]
+    simulator = stack.enter_context(ArcSimulator(directory, ca, queues=("fork",), token_keys=keys.public()))
+    return _site(simulator.url, ca.ca_dir, users[0], users[1], within_s=20)
+
+
+def _with_token(_: ExitStack) -> Site:
+    """A real CE that is spoken to with bearer tokens; the stranger's does not allow to make jobs."""
+    name = "ce3"
+    grid = Grid()
+    if reason := grid.installed():
+        unavailable(reason)
+    try:
+        grid.up(name)
+        ce = grid.ce(name)
+        pem = grid.proxy("alice.prod").read_bytes()
+        tokens = [grid.token(name), grid.token(name, scope="openid")]
+    except GridError as e:
+        unavailable(str(e))
+    users = [replace(_proxy(pem, "robot"), token=token) for token in tokens]
+    return _site(ce.url, ce.ca_dir, users[0], users[1], within_s=90)
+
+
 def _simulated(version: Literal["1.0", "1.1"]) -> Callable[[ExitStack], Site]:
     def make(stack: ExitStack) -> Site:
         directory = Path(stack.enter_context(TemporaryDirectory()))
@@ -124,6 +153,8 @@ def _site(url: str, ca_dir: Path, user: Proxy, stranger: Proxy, within_s: float)
 KINDS = {
     "arc-sim-1.1": _simulated("1.1"),
     "arc-sim-1.0": _simulated("1.0"),
+    "arc-sim-token": _simulated_with_token,
     "arex-7": _real("ce1"),
+    "arex-7-token": _with_token,
     "arex-6": _real("ce6"),
 }

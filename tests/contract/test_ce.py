@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ce_sites import Site
 
-from act.errors import BadJobSpec, CERefused, CredentialError, JobError, JobGone, OutputMissing
+from act.errors import BadJobSpec, CERefused, CredentialError, JobGone, OutputMissing
 from act.interfaces import ComputeElement
 from act.model import CEStatus, Created, InputFile, JobSpec, OutputFile
 from act.simulation import TestCA
@@ -196,8 +196,10 @@ def test_a_job_that_cannot_be_described_is_refused_alone_and_not_sent(
         site.factory.describe(site.submission(odd))
 
 
-def test_restarting_a_job_that_did_not_fail_is_refused(ran: Ran, ce: ComputeElement) -> None:
-    assert isinstance(ce.restart([ran.bare])[ran.bare], JobError)
+def test_restarting_a_job_that_did_not_fail_does_nothing(ran: Ran, ce: ComputeElement) -> None:
+    assert ce.restart([ran.bare]) == {ran.bare: None}
+    told = ce.inspect([ran.bare])[ran.bare]
+    assert isinstance(told, CEStatus) and told.event == Event.FINISHED
 
 
 def test_a_delegation_can_be_made_renewed_listed_and_removed(ce: ComputeElement) -> None:
@@ -230,16 +232,16 @@ def test_a_stranger_gets_a_credential_error_and_not_an_empty_list(site: Site) ->
 def test_a_proxy_that_is_none_is_a_credential_error(site: Site) -> None:
     for pem in (b"", b"no proxy", site.user.pem[:300]):
         with pytest.raises(CredentialError):
-            site.factory(site.address, replace(site.user, pem=pem))
+            site.factory(site.address, replace(site.user, token="", pem=pem))
 
 
 def test_a_proxy_that_the_ce_does_not_trust_is_a_credential_error(site: Site, tmp_path: Path) -> None:
     certificate, key = (path.read_bytes() for path in TestCA(tmp_path).user("alice"))
-    forged = replace(site.user, pem=make_proxy(certificate, key, 3600))
+    forged = replace(site.user, token="", pem=make_proxy(certificate, key, 3600))
     with site.ce(forged) as other, pytest.raises(CredentialError):
         other.probe()
 
 
 def test_a_proxy_that_has_run_out_is_not_used(site: Site) -> None:
     with pytest.raises(CredentialError):
-        site.factory(site.address, replace(site.user, expires=time.time() - 1))
+        site.factory(site.address, replace(site.user, token="", expires=time.time() - 1))

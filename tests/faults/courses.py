@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from act.db.schema import delegations, proxies
 from act_atlas.db import pandajobs
@@ -78,12 +78,17 @@ def _refused(scene: Scene) -> None:
 
 def _old_proxy(scene: Scene) -> bool:
     """Once there are delegations, their proxy has but an hour left; over when a renewed one is at a CE."""
-    first = update(proxies).where(proxies.c.generation == 1).values(expires=proxies.c.expires - 95 * 3600)
+    older = {name: proxies.c[name] - 95 * 3600 for name in ("issued", "expires")}
+    first = update(proxies).where(proxies.c.generation == 1).values(older)
     fresh = proxies.c.expires > time.time() + 90 * 3600
-    with scene.database.engine.begin() as connection:
+
+    def age(connection: Connection) -> Sequence[int]:
         found = connection.scalars(select(delegations.c.generation)).all()
         if found:
             connection.execute(first.where(fresh))
+        return found
+
+    found = scene.database.run("test", age)
     return any(generation > 1 for generation in found)
 
 
@@ -97,8 +102,8 @@ def _full_no_more(scene: Scene) -> bool:
 
 def _told_to_speak(scene: Scene) -> bool:
     """Somebody wants the tower to report on jobs whose pilots do so themselves, again and again."""
-    with scene.database.engine.begin() as connection:
-        connection.execute(update(pandajobs).where(pandajobs.c.state == "running").values(due=0))
+    wanted = update(pandajobs).where(pandajobs.c.state == "running").values(due=0)
+    scene.database.run("test", lambda c: c.execute(wanted))
     return all(s["status"] in FINAL for s in scene.stories().values() if s["queue"] == "MIXED")
 
 

@@ -23,7 +23,7 @@ from act.daemons.runner import RESTART_EXIT, Runner
 from act.errors import CredentialError, StaleClaim, TemporaryError
 
 DAEMONS = ("cric", "proxy", "getjob", "panda2arc", "submitter-arc", "reconciler-arc", "status-arc", "canceller-arc",
-           "fetcher-arc", "cleaner-arc", "pandastatus", "heartbeat", "archiver")  # fmt: skip
+           "fetcher-arc", "cleaner-arc", "pandastatus", "validator", "heartbeat", "archiver")  # fmt: skip
 PAUSE_S = 0.05  # after a round in which nothing moved
 PR_SET_PDEATHSIG = 1
 

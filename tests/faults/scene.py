@@ -31,7 +31,7 @@ CORE = """
 <leases><lease_s>{lease_s}</lease_s><settle_s>0.2</settle_s><margin_s>0.1</margin_s></leases>
 <daemons><threads>4</threads><idle_s>0.03</idle_s></daemons>
 <polling><status_s>0.1</status_s><missing_s>0.3</missing_s><sweep_s>1</sweep_s><silent_s>5</silent_s>
-  <delegation_idle_s>0.5</delegation_idle_s></polling>
+  <delegation_idle_s>0.5</delegation_idle_s><rerun_s>0.1</rerun_s><lag_s>0.1</lag_s></polling>
 <breaker><failures>3</failures><open_s>0.2</open_s><max_open_s>0.5</max_open_s></breaker>
 """
 PROXIES = """<proxies>
@@ -40,6 +40,11 @@ PANDA = """
 <timeout_s>10</timeout_s><stats_s>0.5</stats_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
 <getjob_min_s>0.1</getjob_min_s><getjob_max_s>0.3</getjob_max_s><retry_s>0.3</retry_s>
 <final_grace_s>0.5</final_grace_s><archive_after_s>0.05</archive_after_s>
+<transferring_after_s>0.2</transferring_after_s>
+"""
+STORAGES = """
+<storages><removable>{storage}/</removable><total_s>{call_s}</total_s><retry_s>0.2</retry_s></storages>
+<errors><max_attempts>2</max_attempts></errors>
 """
 
 
@@ -54,13 +59,16 @@ class Want:
     log: bool = True
 
 
-# The pilot of RUNNING is killed by PanDA while it runs, PARKED waits at its CE until PanDA wants its end.
+# The pilot of RUNNING is killed by PanDA while it runs, PARKED waits at its CE until PanDA wants its end. STAGED is in
+# NorduGrid mode; the second of its jobs reports an output that is not there, and gets two attempts.
 JOBS = (
     Want("MIXED", "ok", "finished"),
     Want("MIXED", "fail", "failed"),
     Want("MIXED", "die", "failed"),
     Want("RUNNING", "fail", "cancelled", log=False),
     Want("PARKED", "ok", "cancelled", runs=0, log=False),
+    Want("STAGED", "ok", "finished"),
+    Want("STAGED", "missing-output", "failed", runs=2),
 )
 
 
@@ -82,7 +90,8 @@ class Scene:
     def __post_init__(self) -> None:
         self.panda = PandaSimulator(self.ca, adder_s=0.05)
         self._pilot = PretendPilot(self.panda.board)
-        options = {"run_s": 0.2, "on_start": self._begun, "on_end": self._pilot.on_end, **self.ce_options}
+        options = {"run_s": 0.2, "on_start": self._begun, "on_end": self._pilot.on_end,
+                   "on_output": self._pilot.output, **self.ce_options}  # fmt: skip
         self.ce = ArcSimulator(self.directory / "ce1", self.ca, run="pretend", **options)
         self.parking = ArcSimulator(self.directory / "ce2", self.ca, run="pretend", queue_s=3600)
         self.ces = (self.ce, self.parking)
@@ -104,6 +113,11 @@ class Scene:
         self.panda.stop()
         self.database.close()
 
+    @property
+    def storage(self) -> Path:
+        """Where jobs of STAGED store their outputs."""
+        return self.directory / "storage"
+
     def order(self, want: Want) -> None:
         """One more job."""
         (pandaid,) = self.panda.board.define(Order(want.queue, kind=want.kind))
@@ -117,8 +131,13 @@ class Scene:
 
     def _configure(self) -> dict[str, str]:
         places = {"MIXED": (self.ce, "default"), "RUNNING": (self.ce, "default"), "PARKED": (self.parking, "default"),
-                  "REFUSED": (self.ce, "no-such-queue"), "LONG": (self.ce, "long")}  # fmt: skip
-        entries = {n: configuration.cric_entry(n, [("ARC-CE", ce.url, q)]) for n, (ce, q) in places.items()}
+                  "REFUSED": (self.ce, "no-such-queue"), "LONG": (self.ce, "long"),
+                  "STAGED": (self.ce, "default")}  # fmt: skip
+        storage = f"file://{self.storage}"
+        entries = {
+            n: configuration.cric_entry(n, [("ARC-CE", ce.url, q)], storage=storage if n == "STAGED" else "")
+            for n, (ce, q) in places.items()
+        }
         entries["RUNNING"]["params"] = {"pilot_args": self.pilot_args}
         entries["LONG"]["params"] = {"pilot_args": "--sim-run=600"}
         self.panda.board.cric = entries
@@ -131,12 +150,12 @@ class Scene:
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
                 cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="",
-                base=self.directory,
+                base=self.directory, more=STORAGES.format(storage=storage, call_s=self.call_s),
             ),
         }  # fmt: skip
         for name, text in texts.items():
             (self.directory / name).write_text(text)
-        for name in ("state", "store"):
+        for name in ("state", "store", "storage"):
             (self.directory / name).mkdir()
         keys.make_key(self.directory / "state/proxy.key")
         return {"ACTCONFIGARC": str(self.directory / "aCTConfigARC.xml"),
@@ -168,7 +187,7 @@ class Scene:
     def lost(self) -> list[int]:
         """Jobs that PanDA has handed over, or so it thinks, and of which the tower knows nothing; [] while answers of
         PanDA's wait in the store."""
-        if any(not p.name.startswith(".") for p in (self.directory / "store").glob("intake/*/*")):
+        if self.left()["intake"]:
             return []
         sent = [i for i, story in self.stories().items() if story["status"] == "sent"]
         known = select(pandajobs.c.pandaid).where(pandajobs.c.pandaid.in_(sent))
@@ -200,6 +219,8 @@ class Scene:
         for name, ce in (("ce1", self.ce), ("ce2", self.parking)):
             with ce.engine.lock:
                 found[name] = len(ce.engine.jobs)
+        answers = (self.directory / "store").glob("intake/*/*")
+        found["intake"] = len([p for p in answers if not p.name.startswith(".")])
         return found
 
     def archived(self) -> dict[int, Any]:

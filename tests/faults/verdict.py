@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from act.states import CEJOB, Machine
@@ -24,8 +24,15 @@ def judge(scene: Scene, *, may_lose: bool) -> None:
         if pandaid not in lost:
             _judge_history(archived[pandaid])
             _judge_logs(scene, archived[pandaid].queue, pandaid, want)
+    stored = sorted(p.name for p in scene.storage.rglob("*") if p.is_file())
+    assert stored == sorted(_outputs(archived, scene)), "the storage has what finished jobs made, and nothing else"
     left = [p for p in (scene.directory / "store").rglob("*") if p.is_file() and "cric" not in p.parts]
     assert not [p for p in left if not p.name.startswith(".")], f"left in the store: {left}"
+
+
+def _outputs(archived: Mapping[int, Any], scene: Scene) -> list[str]:
+    """The outputs of all finished jobs that the tower spoke for."""
+    return [o[0] for i, row in archived.items() if scene.wanted[i].end == "finished" for o in row.history["outputs"]]
 
 
 def _judge_logs(scene: Scene, queue: str, pandaid: int, want: Want) -> None:

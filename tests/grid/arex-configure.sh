@@ -59,10 +59,15 @@ voms = atlas * * *
 [authgroup:users]
 file = $GRID/certs/allowed-subjects
 
+# subject, issuer, audience, scope, group of bearer tokens
+[authgroup:tokens]
+authtokens = * $TOKEN_ISSUER https://localhost:$port compute.create *
+
 [mapping]
 map_to_user = prod gridprod:gridprod
 map_to_user = atlas gridatlas:gridatlas
 map_to_user = users gridother:gridother
+map_to_user = tokens gridprod:gridprod
 
 [lrms]
 lrms = fork
@@ -92,6 +97,7 @@ pidfile = $directory/run/arched-arex-ws.pid
 allowaccess = prod
 allowaccess = atlas
 allowaccess = users
+allowaccess = tokens
 
 [infosys]
 logfile = $directory/log/infoprovider.log

@@ -20,6 +20,9 @@ rm -f run/*.pid
 # As "arcctl rte enable ENV/PROXY": jobs get the proxy that was delegated, as on every site that takes pilots.
 mkdir -p control/rte/enabled/ENV
 ln -sfn /usr/share/arc/rte/ENV/PROXY control/rte/enabled/ENV/PROXY
+# As "arcctl deploy jwt-issuer": the keys of the issuer of bearer tokens.
+mkdir -p control/tokenissuers
+cp -a "${directory%/*}/certs/tokenissuer" control/tokenissuers/grid
 ulimit -n 4096
 ulimit -c 0
 (. ./arex.env && exec /usr/sbin/arched -c "$directory/arex.xml") || exit 1

@@ -6,10 +6,14 @@ credentials.py GRID: makes under GRID what is missing or near its end.
     certs/host-{cert,key}.pem the CEs' certificate, for localhost
     certs/users/USER-{cert,key}.pem
     certs/vomsdir, certs/allowed-subjects
+    certs/tokenissuer         what a CE must know of the issuer of bearer tokens: issuer, metadata, keys
+    certs/token-key.pem       its key, to sign tokens with
     proxies/NAME.pem          see PROXIES
 """
 
+import base64
 import datetime
+import json
 import os
 import shutil
 import subprocess
@@ -36,6 +40,8 @@ PROXIES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 USERS = ("alice", "bob", "mallory")
 AUTHORISED_USERS = ("alice", "bob")
+
+TOKEN_ISSUER = "https://tokens.grid.test"
 
 CA_LIFETIME = datetime.timedelta(days=3650)
 CERTIFICATE_LIFETIME = datetime.timedelta(days=1825)
@@ -193,6 +199,24 @@ def make_certificates(certs: Path) -> None:
     write(certs / "host-cert.pem", pem(host[0]), 0o644)
 
 
+def make_token_issuer(certs: Path) -> None:
+    """An issuer of bearer tokens that exists as a key only."""
+    key = rsa.generate_private_key(65537, 2048)
+    numbers = {name: base64url(getattr(key.public_key().public_numbers(), name)) for name in "ne"}
+    web_key = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": "grid", **numbers}
+    metadata = {"issuer": TOKEN_ISSUER, "jwks_uri": TOKEN_ISSUER + "/jwks", "token_endpoint": TOKEN_ISSUER + "/token"}
+    issuer = certs / "tokenissuer"
+    for name, text in (("issuer", TOKEN_ISSUER), ("metadata", json.dumps(metadata))):
+        write(issuer / name, text.encode(), 0o644)
+    write(issuer / "keys", json.dumps({"keys": [web_key]}).encode(), 0o644)
+    write(certs / "token-key.pem", key_pem(key), 0o600)
+
+
+def base64url(number: int) -> str:
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
 # --- proxies -----------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +337,8 @@ def main() -> None:
     grid = Path(sys.argv[1])
     if not good(grid / "certs/host-cert.pem", CERTIFICATE_MARGIN):
         make_certificates(grid / "certs")
+    if not (grid / "certs/token-key.pem").is_file():
+        make_token_issuer(grid / "certs")
     make_proxies(grid)
 
 

@@ -11,7 +11,7 @@ case ${1:---no-condor} in
     *) fail "usage: install.sh [--condor | --no-condor]";;
 esac
 grep -q '^VERSION_CODENAME=bookworm' /etc/os-release || fail "needs Debian 12 (A-REX 6.17 comes from bookworm)"
-CHROOT_PACKAGES=(nordugrid-arc-arex procps openssl ${CONDOR:+condor})
+CHROOT_PACKAGES=(nordugrid-arc-arex xrootd-server xrootd-plugins xrootd-server-plugins procps openssl ${CONDOR:+condor})
 
 apt_get() { apt-get -q -o DPkg::Lock::Timeout=300 "$@"; }
 in_chroot() { chroot "$CHROOT" "$@"; }

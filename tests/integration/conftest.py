@@ -1,4 +1,4 @@
-"""Towers in one process, with fake CEs, and with a simulated PanDA."""
+"""Towers in one process, with fake CEs, and with a simulated PanDA. Whatever a test leaves must be explained."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from act.simulation import TestCA
 from act_atlas.simulator import PandaSimulator
 from tests.integration.panda_tower import PandaTower
 from tests.tower import Tower, make_tower
+from tests.truth import assert_all_explained
 
 MakeTower = Callable[..., Tower]
 
@@ -28,6 +29,7 @@ def new_tower(tmp_path: Path, sqlite_template: Path) -> Iterator[MakeTower]:
 
     yield make
     for tower in made:
+        assert_all_explained(tower.environment)
         tower.close()
 
 
@@ -54,4 +56,5 @@ def panda_tower(
             monkeypatch.setenv(variable, value)
         tower.once("proxy", "cric")
         yield tower
+        assert_all_explained(tower.environment)
         tower.close()

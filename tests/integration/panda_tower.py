@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +28,21 @@ SETTINGS = "<retry_s>60</retry_s><final_grace_s>300</final_grace_s><archive_afte
 class PandaTower(Rows):
     """`once("getjob")` is what ``actctl daemon getjob --once`` does. Attempts go to a fake CE."""
 
-    def __init__(self, directory: Path, template: Path, ca: TestCA, panda: PandaSimulator) -> None:
+    def __init__(
+        self, directory: Path, template: Path, ca: TestCA, panda: PandaSimulator, *, atlas: str = "",
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """atlas: further XML elements of the application's file; facts: what CRIC says of the queue besides."""
         self.panda, self.directory = panda, directory
         shutil.copy(template, directory / "act.db")
         super().__init__(Database(f"sqlite:///{directory / 'act.db'}"))
         self.site = Site("https://ce1.example.org:443/arex", Power())
-        panda.board.cric = {QUEUE: configuration.cric_entry(QUEUE, [("ARC-CE", self.site.url, "default")])}
-        self.environment = self._configure(ca)
+        entry = configuration.cric_entry(QUEUE, [("ARC-CE", self.site.url, "default")])
+        panda.board.cric = {QUEUE: {**entry, **(facts or {})}}
+        self.environment = self._configure(ca, atlas)
         self._context = FakeContext(load_core(directory / "aCTConfigARC.xml"), [self.site])
 
-    def _configure(self, ca: TestCA) -> dict[str, str]:
+    def _configure(self, ca: TestCA, more: str) -> dict[str, str]:
         cert, key = ca.user("tower")
         core = configuration.fill(
             configuration.CORE, database=self.db.url, ca_dir=ca.ca_dir, cert=cert, key=key, base=self.directory,
@@ -45,7 +51,7 @@ class PandaTower(Rows):
         atlas = configuration.fill(
             configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=SETTINGS,
             cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="", base=self.directory,
-        )  # fmt: skip
+        ).replace("</config>", f"{more}</config>")  # fmt: skip
         names = {"ACTCONFIGARC": ("aCTConfigARC.xml", core), "ACTCONFIGATLAS": ("aCTConfigATLAS.xml", atlas)}
         for name, text in names.values():
             (self.directory / name).write_text(text)

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import insert
 
-from act.db import cejobs, ces, claims, meta
+from act.db import cejobs, ces, claims, meta, specs
 from act.db.claims import Limits
 from act.db.engine import NOW, Database
 from act.db.moves import Move
 from act.db.schema import breakers, cequeues
-from act.errors import CERefused
+from act.errors import CERefused, StaleClaim
 from act.states import Event
 from tests.kit import Claimer, together
 
@@ -210,3 +210,10 @@ def test_a_refusal_that_comes_late_changes_nothing(rows: Claimer) -> None:
 
 def test_a_refusal_of_a_row_that_is_gone_is_nothing(rows: Claimer) -> None:
     assert refuse(rows, 4711) == {}
+
+
+def test_whoever_stood_still_until_its_jobs_were_archived_is_told_so(rows: Claimer) -> None:
+    (job,) = rows.attempts(1, [rows.place()], rows.proxy_id)
+    spec_id = rows.get(job).jobspec_id
+    with pytest.raises(StaleClaim):
+        rows.db.read("test", lambda c: specs.get(c, [spec_id, spec_id + 1]))

@@ -9,15 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, text
 
-from act.daemons.reconciler import HELD_BACK, STAND_STILL_AT_MOST_S
 from act.daemons.status import AWAITED, FOLLOWED
 from act.db import cejobs, claims, credentials, lanes, meta, migrate
 from act.db.claims import Limits
 from act.db.engine import Database
 from act.db.moves import Move
-from act.states import CEJOB, DAY, Event
+from act.states import CEJOB, DAY, IN_DOUBT, STAND_STILL_AT_MOST_S, Event
 from act_atlas import db as panda
-from act_atlas.states import PANDAJOB
+from act_atlas.states import ON_STORAGE, PANDAJOB
 from tests.conftest import BACKENDS
 from tests.kit import Rows
 from tests.services.mariadb import MariaDB
@@ -25,7 +24,7 @@ from tests.services.mariadb import MariaDB
 JOBS = 100_000
 PLACES = 20
 LANE = (1, 1)
-BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive"})
+BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive", "outputs"})
 # Of a hundred attempts: so many in a state that somebody works on, the others run.
 STATES = {"tosubmit": 8, "submitted": 15, "finishing": 1, "archived": 20, "done": 1, "cancelling": 1}
 RARE = ("submitting", "created", "holding", "finished", "failed", "tofetch", "tocancel", "torerun", "toclean",
@@ -63,6 +62,9 @@ def fill(database: Database) -> None:
         " cores, job, metadata) SELECT n, 'panda', n, 'Q', '', CASE WHEN n % 100 < 5 THEN 'sent' WHEN n % 100 < 20"
         " THEN 'starting' WHEN n % 100 < 30 THEN 'done' WHEN n % 2000 = 31 THEN 'failed' ELSE 'running' END, n, 0,"
         f" CASE WHEN n % 100 < 20 THEN n * 1e5 ELSE NULL END, 1, 0, 1, '', '{{}}' FROM {series}",
+        "INSERT INTO outputs (pandajob_id, lfn, url, host, adler32, md5, wish, due) SELECT n, 'f', 'u', HOST,"
+        " '', '', CASE WHEN n % 100 < 2 THEN 'check' WHEN n % 100 = 2 THEN 'remove' ELSE NULL END, n"
+        f" FROM {series}".replace("HOST", "'se' || n % 5" if database.embedded else "CONCAT('se', n % 5)"),
         "INSERT INTO events (kind, job_id, source, event, target, at, who, why)"
         f" SELECT 'cejob', {template} + n, 'a', 'b', 'c', 0, 'x', '' FROM {series}",
     ]
@@ -183,7 +185,7 @@ QUERIES: dict[str, Callable[[Connection], Any]] = {
     "status: rows": lambda c: cejobs.at_ce(c, lane=LANE, states=FOLLOWED, after=0, limit=5000),
     "status: later rows": lambda c: cejobs.at_ce(c, lane=LANE, states=FOLLOWED, after=JOBS // 2, limit=5000),
     "status: anything": lambda c: cejobs.any_at_ce(c, LANE, AWAITED),
-    "reconciler: lanes": lambda c: cejobs.lanes(c, "fake", HELD_BACK, expired=True),
+    "reconciler: lanes": lambda c: cejobs.lanes(c, "fake", IN_DOUBT, expired=True),
     "reconciler: in doubt": lambda c: cejobs.in_doubt(c, *LANE, limit=500),
     "reconciler: known ids": lambda c: cejobs.known_ids(c, 1, [str(n) for n in range(900)]),
     "reconciler: highest": meta.highest_cejob,
@@ -197,6 +199,13 @@ QUERIES: dict[str, Callable[[Connection], Any]] = {
     "panda2ce: claim": lambda c: panda.claim(c, "sent", ["Q"], holder="me", lease_s=60, limit=100),
     "getjob: loads": panda.waiting_and_running,
     "getjob: load": lambda c: panda.waiting_and_running(c, "Q"),
+    "pandastatus: staging out": lambda c: panda.staging_out(c, 600, limit=500),
+    "validator: hosts": panda.outputs.hosts,
+    "validator: files": lambda c: panda.outputs.take(c, "se1", "check", limit=500, lease_s=60),
+    "validator: decided": lambda c: [panda.outputs.decided(c, s, limit=200) for s in ON_STORAGE],
+    "validator: outputs": lambda c: panda.outputs.of_jobs(c, list(range(200))),
+    "validator: removal": lambda c: panda.outputs.want_removed(c, list(range(200))),
+    "validator: oblivion": lambda c: panda.outputs.forget(c, list(range(200))),
     "archiver: ended": archived,
     "archiver: prune": lambda c: panda.prune_archive(c, 90 * DAY, limit=100),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from act.errors import BadJobSpec, CEBroken, CEFull, CERefused
+from act.errors import BadJobSpec, CEBroken, CEFull, CERefused, CredentialError
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.simulation import TestCA
 from act.states import Event
@@ -106,3 +106,20 @@ def test_a_delegation_in_use_is_kept(opened: Callable[..., Opened]) -> None:
     with pytest.raises(CERefused):
         ce.undelegate(delegation)
     assert delegation in ce.list_delegations()
+
+
+def test_a_version_of_rest_that_takes_no_tokens_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    address = CEAddress(1, "arc", "https://localhost:1/arex", tmp_path, options={"rest": "1.0"})
+    with pytest.raises(CredentialError, match=r"REST 1\.0, as configured for .*, takes no tokens"):
+        factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"))
+
+
+def test_a_ce_that_offers_no_version_that_takes_tokens_is_not_spoken_to_without(tmp_path: Path) -> None:
+    ca = TestCA(tmp_path / "ca")
+    with ArcSimulator(tmp_path, ca, run="pretend", rest_version="1.0") as simulator:
+        address = CEAddress(1, "arc", simulator.url, ca.ca_dir)
+        ce = factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"))
+        with pytest.raises(CredentialError):
+            ce.probe()
+        ce.close()
+        assert simulator.requests() == {"GET ": 1}

@@ -70,9 +70,24 @@ def test_an_answer_is_complete(server: Echo, ca: TestCA) -> None:
 def test_headers_of_one_request_do_not_reach_the_next(server: Echo, ca: TestCA) -> None:
     headers: dict[str, str] = {}
     with connected(server, ca) as http:
-        http.request("POST", "/a", headers, token="secret", jsonData={"a": 1})
+        http.request("POST", "/a", headers, jsonData={"a": 1})
         assert headers == {}
         assert http.request("GET", "/a").getheader("x-auth") == ""
+
+
+def test_a_token_goes_with_every_request_of_its_own_connection_and_no_other(server: Echo, ca: TestCA) -> None:
+    address = CEAddress(ce_id=1, flavour="arc", url=f"https://localhost:{server.port}/x", ca_dir=ca.ca_dir)
+    one, two, none = Transport(address, b"", "first"), Transport(address, b"", "second"), Transport(address, pem(ca))
+    shared: dict[str, str] = {}
+    try:
+        for transport, sent in ((one, "Bearer first"), (two, "Bearer second"), (none, ""), (one, "Bearer first")):
+            with transport.within(20):
+                assert transport.request("GET", "/a", shared).getheader("x-auth") == sent
+                assert transport.download("/a", io.BytesIO())[0].getheader("x-auth") == sent
+        assert shared == {}
+    finally:
+        for transport in (one, two, none):
+            transport.close()
 
 
 @pytest.mark.parametrize("action", ["truncate", "cut-after", "refuse"])

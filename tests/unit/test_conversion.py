@@ -235,6 +235,26 @@ def test_every_rule_gives_a_reason(flavour: str) -> None:
     assert all(rule.why.strip() for rule in RULES[flavour])
 
 
+DATA_FILES = {"inFiles": "a,b:c d", "scopeIn": "mc23,user.x", "logFile": "l.tgz"}
+
+
+def test_inputs_come_from_the_queues_own_storage_if_it_has_one(tmp_path: Path) -> None:
+    config = with_rules(tmp_path, "<input_url>davs://se:1094;cache=no/{scope}/{name}</input_url>")
+    made = converted(config, truepilot=False, **DATA_FILES)
+    found = {f.name: (f.source, f.options) for f in made.spec.inputs if f.name in ("a", "b:c d")}
+    assert found == {
+        "a": ("davs://se:1094;cache=no/mc23/a", ()),
+        "b:c d": ("davs://se:1094;cache=no/user.x/b%3Ac%20d", ()),
+    }
+    assert any(line.startswith("inputsources += a from davs://") and "input_url" in line for line in made.why())
+
+
+@pytest.mark.parametrize("url", ["", "davs://se/{scope}", "{name}", "davs:///{name}"])
+def test_an_input_url_that_leads_nowhere_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="input_url"):
+        with_rules(tmp_path, f"<input_url>{url}</input_url>")
+
+
 class Files:
     """The command with a case's files."""
 

@@ -101,7 +101,9 @@ def upgrade() -> None:
         sa.Column("role", sa.String(length=100), nullable=False),
         sa.Column("identity", sa.String(length=255), nullable=False),
         sa.Column("pem", LongBinary, nullable=False),
+        sa.Column("issued", sa.Double(), nullable=False),
         sa.Column("expires", sa.Double(), nullable=False),
+        sa.Column("fqans", sa.Text(), nullable=False),
         sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_proxies")),
@@ -109,6 +111,17 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_engine="InnoDB",
         sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "tokens",
+        sa.Column("ce_url", sa.String(length=255), nullable=False),
+        sa.Column("identity", sa.String(length=255), nullable=False),
+        sa.Column("token", LongBinary, nullable=False),
+        sa.Column("issued", sa.Double(), nullable=False),
+        sa.Column("expires", sa.Double(), nullable=False),
+        sa.Column("generation", sa.Integer(), server_default="1", nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("ce_url", name=op.f("pk_tokens")),
     )
     op.create_table(
         "breakers",
@@ -200,6 +213,7 @@ def upgrade() -> None:
         sa.Column("ce_state", sa.String(length=50), nullable=True),
         sa.Column("missing_at", sa.Double(), nullable=True),
         sa.Column("reruns", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("restarted", sa.Double(), nullable=True),
         sa.Column("exit_code", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("node", sa.String(length=255), nullable=True),
@@ -274,6 +288,7 @@ def downgrade() -> None:
     op.drop_table("delegations")
     op.drop_table("cequeues")
     op.drop_table("breakers")
+    op.drop_table("tokens")
     op.drop_table("proxies")
     op.drop_table("meta")
     op.drop_table("jobspecs")

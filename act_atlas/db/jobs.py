@@ -1,84 +1,22 @@
-"""The table of PanDA jobs and all SQL on it."""
+"""All SQL on PanDA jobs that are not over yet."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Double,
-    Index,
-    Integer,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    case,
-    delete,
-    func,
-    insert,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import Connection, case, func, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
-from act.db import cejobs, meta, moves
+from act.db import meta, moves
 from act.db.engine import AnyRow, chunks, now
-from act.db.moves import Ledger, Move
-from act.db.schema import BigId, LongText, archive, events, jobspecs, metadata, state_columns
+from act.db.moves import Move
+from act.db.schema import archive
 from act.db.schema import cejobs as attempts
+from act_atlas.db.tables import LEDGER, SOURCE, pandajob_states, pandajobs
 from act_atlas.panda import Acquired, AcquiredJob, MalformedJob
 from act_atlas.states import PANDAJOB, TO_REPORT, WAITING
 
-SOURCE = "panda"
-
-pandajob_states = Table("pandajob_states", metadata, Column("name", String(16), primary_key=True))
-
-pandajobs = Table(
-    "pandajobs",
-    metadata,
-    Column("id", BigId, primary_key=True),
-    Column("source", String(50), nullable=False),
-    Column("pandaid", BigInteger, nullable=False),
-    Column("queue", String(100), nullable=False),
-    Column("label", String(30), nullable=False),
-    *state_columns(pandajob_states),
-    Column("created", Double, nullable=False),
-    Column("due", Double),  # when PanDA wants to hear of it next
-    Column("told", String(20)),  # the last state PanDA took from us
-    Column("told_at", Double),
-    Column("sendhb", Boolean, nullable=False, server_default="1"),  # the tower speaks, not the pilot
-    Column("attempt_nr", Integer, nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("cores", Integer, nullable=False),
-    Column("job", LongText, nullable=False),  # as dispatched, url-encoded
-    Column("metadata", JSON, nullable=False),
-    Column("cejob_id", BigInteger),  # the current attempt
-    Column("computing_element", String(255)),
-    Column("node", String(255)),
-    Column("start_time", Double),
-    Column("end_time", Double),
-    Column("error_code", Integer),
-    Column("error_diag", Text),
-    Column("exit_code", Integer),
-    UniqueConstraint("source", "pandaid"),
-    Index(None, "due"),
-    Index(None, "state", "queue"),
-    Index(None, "state", "since"),
-    Index(None, "state", "id"),
-    Index(None, "claimed_by"),
-    sqlite_autoincrement=True,
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-)
-
-LEDGER = Ledger("pandajob", PANDAJOB, pandajobs)
 Rows = Sequence[AnyRow]
 
 
@@ -238,70 +176,6 @@ def overdue(connection: Connection, state: str, seconds: float, *, limit: int) -
     ).all()
 
 
-def to_archive(connection: Connection, *, after_s: float, limit: int) -> Rows:
-    """Jobs that ended at least ``after_s`` ago and of which no attempt has anything left to do, locked."""
-    busy = attempts.alias()
-    still = (busy.c.app == SOURCE) & (busy.c.appjob_id == pandajobs.c.id) & (busy.c.state != "archived")
-    ids: list[int] = []
-    for state in sorted(PANDAJOB.final):
-        ids += connection.scalars(
-            select(pandajobs.c.id)
-            .outerjoin(busy, still)
-            .where(pandajobs.c.state == state, pandajobs.c.since < now() - after_s, busy.c.id.is_(None))
-            .order_by(pandajobs.c.since)
-            .limit(limit - len(ids))
-        )
-    return connection.execute(
-        select(pandajobs).where(pandajobs.c.id.in_(ids)).order_by(pandajobs.c.id).with_for_update(skip_locked=True)
-    ).all()
-
-
-def archive_rows(connection: Connection, rows: Rows) -> None:
-    """Fold jobs, their attempts and events into the archive, and delete them."""
-    ids = [r.id for r in rows]
-    old = connection.execute(
-        select(attempts)
-        .where(attempts.c.app == SOURCE, attempts.c.appjob_id.in_(ids))
-        .order_by(attempts.c.appjob_id, attempts.c.id)
-    ).all()
-    stories = {(LEDGER.kind, r.id): _story(r) for r in rows} | {("cejob", a.id): _story(a) for a in old}
-    for kind, kind_ids in ((LEDGER.kind, ids), ("cejob", [a.id for a in old])):
-        for e in cejobs.history(connection, kind, kind_ids):
-            stories[kind, e.job_id]["events"].append([e.at, e.source, e.event, e.target, e.who, e.why])
-    connection.execute(
-        insert(archive).values(ended=now()),
-        [
-            {
-                "source": r.source,
-                "external_id": str(r.pandaid),
-                "queue": r.queue,
-                "state": r.state,
-                "created": r.created,
-                "history": {
-                    "job": stories[LEDGER.kind, r.id],
-                    "attempts": [stories["cejob", a.id] for a in old if a.appjob_id == r.id],
-                },
-            }
-            for r in rows
-        ],
-    )
-    if old:
-        meta.note_archived(connection, max(a.id for a in old))
-        connection.execute(delete(attempts).where(attempts.c.id.in_([a.id for a in old])))
-        connection.execute(delete(jobspecs).where(jobspecs.c.id.in_([a.jobspec_id for a in old])))
-        _forget_events(connection, "cejob", [a.id for a in old])
-    connection.execute(delete(pandajobs).where(pandajobs.c.id.in_(ids)))
-    _forget_events(connection, LEDGER.kind, ids)
-
-
-def prune_archive(connection: Connection, older_than_s: float, *, limit: int) -> int:
-    """Delete archive rows that ended longer ago; returns how many."""
-    ids = connection.scalars(select(archive.c.id).where(archive.c.ended < now() - older_than_s).limit(limit)).all()
-    if ids:
-        connection.execute(delete(archive).where(archive.c.id.in_(ids)))
-    return len(ids)
-
-
 def find(connection: Connection, pandaid: int) -> AnyRow | None:
     """A job by its PanDA id."""
     return connection.execute(
@@ -319,20 +193,6 @@ def listing(connection: Connection, *, states: Sequence[str] = (), queue: str | 
     return connection.execute(query).all()
 
 
-_KEPT = ("id", "attempt", "flavour", "ce_job_id", "exit_code", "error", "node", "wall_s", "cpu_s", "pandaid",
-         "attempt_nr", "label", "told", "error_code", "error_diag")  # fmt: skip
-
-
-def _story(row: AnyRow) -> dict[str, Any]:
-    """What is worth keeping of a row for good."""
-    facts = row._asdict()
-    return {k: facts[k] for k in _KEPT if facts.get(k) is not None} | {"events": []}
-
-
-def _forget_events(connection: Connection, kind: str, ids: Sequence[int]) -> None:
-    connection.execute(delete(events).where(events.c.kind == kind, events.c.job_id.in_(ids)))
-
-
 def heartbeats_due(connection: Connection) -> tuple[int, float]:
     """(how many jobs PanDA should have heard of by now, the oldest such debt in seconds), for people."""
     row = connection.execute(
@@ -345,3 +205,15 @@ def to_report(connection: Connection) -> int:
     """Jobs whose end PanDA has not acknowledged yet, for people."""
     query = select(func.count()).select_from(pandajobs).where(pandajobs.c.state.in_(TO_REPORT))
     return int(connection.execute(query).scalar_one())
+
+
+def staging_out(connection: Connection, after_s: float, *, limit: int) -> Rows:
+    """Running jobs the tower speaks for whose attempts have been staging out for ``after_s``."""
+    return connection.execute(
+        select(pandajobs.c.id, pandajobs.c.version)
+        .join(attempts, (attempts.c.appjob_id == pandajobs.c.id) & (attempts.c.id == pandajobs.c.cejob_id))
+        .where(attempts.c.state == "finishing", attempts.c.since < now() - after_s, attempts.c.app == SOURCE)
+        .where(pandajobs.c.state == "running", ~pandajobs.c.truepilot)
+        .order_by(attempts.c.since)
+        .limit(limit)
+    ).all()

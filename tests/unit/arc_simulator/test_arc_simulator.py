@@ -2,146 +2,20 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import signal
-import ssl
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote, urlencode
 
 import pytest
+from arc_sim_kit import INERT, Client, Make, job
 
 from act.simulation import TestCA
-from act.x509 import make_proxy, sign_request
-from act_arc.simulator import ArcSimulator, SimJob
+from act.x509 import sign_request
+from act_arc.simulator import SimJob
 from act_arc.simulator.rsl import RslError, describe
-
-
-@dataclass
-class Answer:
-    status: int
-    reason: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Client:
-    """Raw calls with one proxy; nothing of the product's own client."""
-
-    def __init__(self, sim: ArcSimulator, ca: TestCA, proxy: Path | None, version: str) -> None:
-        self.base = f"/arex/rest/{version}"
-        context = ssl.create_default_context(capath=str(ca.ca_dir))
-        if proxy:
-            context.load_cert_chain(proxy)
-        self.proxy = proxy
-        self.connection = http.client.HTTPSConnection("localhost", sim.port, context=context, timeout=10)
-
-    def call(self, method: str, path: str, body: bytes | None = None, **query: str) -> Answer:
-        target = path if path.startswith("/_sim/") or path == "/arex/rest" else self.base + path
-        target = quote(target) + (f"?{urlencode(query)}" if query else "")
-        self.connection.request(method, target, body, {"Accept": "application/json"})
-        got = self.connection.getresponse()
-        return Answer(got.status, got.reason, {k.lower(): v for k, v in got.getheaders()}, got.read())
-
-    def new(self, text: str, **query: str) -> Answer:
-        return self.call("POST", "/jobs", text.encode(), action="new", **query)
-
-    def create(self, text: str, **query: str) -> str:
-        answer = self.new(text, **query).json["job"]
-        return str((answer[0] if isinstance(answer, list) else answer)["id"])
-
-    def manage(self, action: str, *ids: str) -> list[dict[str, Any]]:
-        body = json.dumps({"job": [{"id": i} for i in ids]}).encode()
-        answer = self.call("POST", "/jobs", body, action=action).json["job"]
-        return answer if isinstance(answer, list) else [answer]
-
-    def info(self, job_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.manage("info", job_id)[0]["info_document"]["ComputingActivity"]
-        return found
-
-    def status(self, job_id: str) -> str:
-        return str(self.manage("status", job_id)[0]["state"])
-
-    def wait(self, job_id: str, *states: str) -> str:
-        for _ in range(1000):
-            if (state := self.status(job_id)) in states:
-                return state
-            time.sleep(0.01)
-        raise AssertionError(f"job is {state}, not one of {states}")
-
-    def put(self, job_id: str, name: str, body: bytes = b"x") -> Answer:
-        return self.call("PUT", f"/jobs/{job_id}/session/{name}", body)
-
-    def get(self, job_id: str, name: str) -> Answer:
-        return self.call("GET", f"/jobs/{job_id}/session/{name}")
-
-    def delegate(self) -> str:
-        assert self.proxy
-        answer = self.call("POST", "/delegations", action="new")
-        delegation = answer.headers["location"].split("/")[-1]
-        chain = sign_request(answer.body, self.proxy.read_bytes(), 3600)
-        assert self.call("PUT", f"/delegations/{delegation}", chain).status == 200
-        return delegation
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
-    return TestCA(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(scope="module")
-def proxies(ca: TestCA) -> dict[str, Path]:
-    found = {}
-    for name in ("alice", "bob"):
-        cert, key = ca.user(name)
-        found[name] = ca.directory / f"{name}-proxy.pem"
-        found[name].write_bytes(make_proxy(cert.read_bytes(), key.read_bytes(), 3600))
-    return found
-
-
-Make = Callable[..., tuple[ArcSimulator, Client]]
-
-
-@pytest.fixture
-def make(ca: TestCA, proxies: dict[str, Path], tmp_path: Path) -> Iterator[Make]:
-    """A factory of (simulator, alice's client); simulators pretend unless told otherwise."""
-    sims: list[ArcSimulator] = []
-    clients: list[Client] = []
-
-    def factory(
-        version: Literal["1.0", "1.1"] = "1.1", user: str | None = "alice", **options: Any
-    ) -> tuple[ArcSimulator, Client]:
-        options = {"run": "pretend", "run_s": 0.0, **options}
-        sims.append(ArcSimulator(tmp_path / str(len(sims)), ca, rest_version=version, **options).start())
-        clients.append(Client(sims[-1], ca, proxies[user] if user else None, version))
-        return sims[-1], clients[-1]
-
-    yield factory
-    for client in clients:
-        client.connection.close()
-    for sim in sims:
-        sim.close()
-
-
-def job(name: str = "job", more: str = "", script: str = "true") -> str:
-    return (
-        f'&(executable="/bin/sh")(arguments="-c" "{script}")(jobname="{name}")(stdout="out.txt")(join="yes")'
-        f'(outputfiles=("out.txt" "")){more}'
-    )
-
-
-INERT = '(inputfiles=("x" ""))'
 
 
 def test_a_job_whose_input_never_comes_does_not_run_and_fails_by_itself(make: Make) -> None:
@@ -385,85 +259,9 @@ def test_a_pretended_job_leaves_its_outputs(make: Make) -> None:
     assert alice.get(made, "other").status == 404
 
 
-def test_a_job_really_runs_with_its_files_and_its_credential(make: Make, tmp_path: Path) -> None:
-    _, alice = make(run="really")
-    source = tmp_path / "source"
-    source.write_text("fetched")
-    inputs = f'(inputfiles=("in" "file://{source}")("x" ""))(environment=("WHO" "me"))(outputfiles=("d/" ""))'
-    script = "echo $WHO $(cat in x); head -1 $X509_USER_PROXY; mkdir d; echo kept >d/f; echo dropped >g"
-    made = alice.create(job("real", inputs, script), delegation_id=alice.delegate())
-    alice.put(made, "x", b"uploaded")
-    assert alice.wait(made, "FINISHED", "FAILED") == "FINISHED"
-    assert alice.get(made, "out.txt").body == b"me fetcheduploaded\n-----BEGIN CERTIFICATE-----\n"
-    assert alice.get(made, "").json == {"file": ["out.txt"], "dir": ["d"]}
-    assert alice.info(made)["ExitCode"] == "0"
-
-
-def test_arguments_pass_through_a_shell_in_double_quotes(make: Make) -> None:
-    _, alice = make(run="really")
-    words = '"a""b" "c\\d" "it\'s" "$WHO" "`echo me`" ""'
-    more = '(environment=("WHO" "you"))(stdout=out.txt)(outputfiles=("out.txt" ""))'
-    made = alice.create(f'&(executable=/usr/bin/printf)(arguments="<%s>" {words}){more}')
-    assert alice.wait(made, "FINISHED", "FAILED") == "FINISHED"
-    assert alice.get(made, "out.txt").body == b"<a\"b><c\\d><it's><you><me><>"
-
-
-def test_a_job_without_its_program_dies(make: Make) -> None:
-    _, alice = make(run="really")
-    made = alice.create("&(executable=nosuch)")
-    alice.wait(made, "FAILED")
-    assert alice.info(made)["Error"] == "LRMS error: (-1) Job died unexpectedly"
-
-
-def test_a_really_failing_job_tells_its_exit_code(make: Make) -> None:
-    _, alice = make(run="really")
-    made = alice.create(job(script="exit 3"))
-    alice.wait(made, "FAILED")
-    assert alice.info(made)["ExitCode"] == "3"
-    assert alice.info(made)["Error"] == "LRMS error: (3) Job finished with wrong exit code - 3 != 0"
-
-
-def test_a_missing_source_fails_the_staging(make: Make) -> None:
-    sim, alice = make(run="really")
-    made = alice.create(job("r", '(inputfiles=("in" "file:///nonexistent/file"))'))
-    alice.wait(made, "FAILED")
-    assert alice.info(made)["Error"].startswith("Failed in data staging")
-    assert sim.state()["executions"] == {"r": 0}
-
-
-@pytest.mark.parametrize("end", ["kill", "walltime", "close"])
-def test_no_process_of_a_job_survives_it(make: Make, tmp_path: Path, end: str) -> None:
-    sim, alice = make(run="really")
-    started = tmp_path / "pids"
-    more = '(walltime="0.3 seconds")' if end == "walltime" else ""
-    more += '(environment=("D" "$"))'
-    script = "sleep 100 & echo ${D}${D} ${D}! >" + f"{started}; sleep 100"
-    made = alice.create(job(more=more, script=script))
-    while not started.exists() or not started.read_text().endswith("\n"):
-        time.sleep(0.01)
-    pids = started.read_text().split()
-    if end == "kill":
-        alice.manage("kill", made)
-        assert alice.wait(made, "KILLED", "FAILED") == "KILLED"
-    elif end == "walltime":
-        assert alice.wait(made, "FAILED") == "FAILED"
-    else:
-        sim.close()
-    for pid in pids:
-        while _alive(pid):
-            time.sleep(0.01)
-
-
-def _alive(pid: str) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] not in ("Z", "X")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def test_it_runs_alone_until_sigterm(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "act_arc.simulator", "--dir", str(tmp_path), "--run", "pretend"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
     assert process.stdout
     told = json.loads(process.stdout.readline())
     assert told["url"] == f"https://localhost:{told['port']}/arex"

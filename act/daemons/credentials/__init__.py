@@ -1,0 +1,1 @@
+"""Where proxies and tokens come from."""

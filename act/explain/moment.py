@@ -1,0 +1,138 @@
+"""The tower at one moment: what holds for all jobs alike, and whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from act.config import CoreConfig
+from act.db import credentials, meta
+from act.db.engine import AnyRow
+from act.explain.story import Hold, Trouble, Turn, Why
+from act.explain.words import ago, span
+
+STALE_S = 60.0  # a daemon that gave no sign for so long does not run, or as good as
+LATELY_S = 600.0
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Facts that go with the database's time ``now``.
+
+    beats: rows of ``daemons``. proxies: rows of ``proxies`` by number, tokens: rows of
+    ``tokens`` by the URL of their CE, both without secrets. enabled: the daemons that the
+    configuration of this host starts. master: what the master of this host says of them, by name.
+    """
+
+    now: float
+    config: CoreConfig
+    stopped: str | None = None
+    beats: Sequence[AnyRow] = ()
+    proxies: Mapping[int, AnyRow] = field(default_factory=dict)
+    tokens: Mapping[str, AnyRow] = field(default_factory=dict)
+    enabled: Collection[str] = ()
+    master: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def read(
+        cls,
+        connection: Connection,
+        config: CoreConfig,
+        enabled: Collection[str],
+        master: Mapping[str, Any] | None,
+    ) -> Moment:
+        """Of an open snapshot. master: as `act.master.read_status` gives it."""
+        told = {d["name"]: d for d in master["daemons"]} if master else {}
+        return cls(
+            now=meta.clock(connection),
+            config=config,
+            stopped=meta.stopped(connection),
+            beats=meta.daemon_rows(connection),
+            proxies={r.id: r for r in credentials.by_role(connection).values()},
+            tokens=credentials.all_tokens(connection),
+            enabled=frozenset(enabled),
+            master=told,
+        )
+
+    def processes(self, daemon: str) -> list[AnyRow]:
+        """What all processes of a daemon last said of themselves; those of a kind are numbered after a '.'."""
+        return [b for b in self.beats if b.name.partition(".")[0] == daemon]
+
+    def hosts(self, daemon: str) -> set[str]:
+        """Where the daemon runs."""
+        return {b.host for b in self.processes(daemon) if b.age_s <= STALE_S}
+
+    def turn(self, daemon: str, does: str, far: str = "") -> Turn:
+        """It is this daemon's turn; whether it runs, in words."""
+        alive = [b for b in self.processes(daemon) if b.age_s <= STALE_S]
+        if alive:
+            places = " and ".join(dict.fromkeys(b.host for b in alive))
+            word = f"it runs on {places}, last word {span(min(b.age_s for b in alive))} ago"
+            return Turn(daemon, does, far, True, word)
+        return Turn(daemon, does, far, False, self._silence(daemon))
+
+    def _silence(self, daemon: str) -> str:
+        """Why a daemon may not run, as far as this host knows."""
+        last = min(self.processes(daemon), key=lambda b: b.age_s, default=None)
+        if last is None:
+            word = "no process of it has ever reported"
+        else:
+            word = f"no word from it for {span(last.age_s)}, the last from host {last.host}"
+        for name, told in self.master.items():
+            if name.partition(".")[0] == daemon and told["state"] not in ("running", "starting"):
+                word += f"; the master here says: {told['state']}"
+                word += f", ended last: {told['last_end']}" if told["last_end"] else ""
+        if daemon not in self.enabled:
+            word += "; the configuration of this host does not start it"
+        elif not self.master:
+            word += "; no master runs on this host: 'actctl run'"
+        return word
+
+    def idle(self, turn: Turn) -> tuple[Hold, ...]:
+        """What holds a job back whose daemon does not run."""
+        if turn.runs:
+            return ()
+        return (Hold(Why.DAEMON, f"{turn.daemon} does not run: {turn.word}", then="it goes on"),)
+
+    def once(self, daemon: str) -> str:
+        """What has to be added to a thing that the daemon will do: nothing, if it runs."""
+        return "" if self.hosts(daemon) else f" (once {daemon} runs)"
+
+    def lately(self, daemon: str) -> tuple[Trouble, ...]:
+        """The daemon's own last errors, if they are of now; they need not be about the job."""
+        return tuple(
+            Trouble(f"{b.name} on {b.host}: {b.error}", b.error_at)
+            for b in self.processes(daemon)
+            if b.error and self.now - b.error_at < LATELY_S
+        )
+
+    def credential(self, proxy_id: int, url: str) -> tuple[Hold, ...]:
+        """What is wrong with a credential itself: the proxy, or the token where the CE with this URL takes one."""
+        if self.config.ces.at(url).token is not None:
+            return self._usable(self.tokens.get(url.rstrip("/")), f"token for {url}")
+        row = self.proxies.get(proxy_id)
+        return self._usable(row, f"proxy of role '{self.role(proxy_id)}'")
+
+    def credential_of(self, role: str) -> tuple[Hold, ...]:
+        """What is wrong with the proxy of a role, which there may not be yet."""
+        return self._usable(next((p for p in self.proxies.values() if p.role == role), None), f"proxy of role '{role}'")
+
+    def _usable(self, row: AnyRow | None, name: str) -> tuple[Hold, ...]:
+        if row is not None and row.expires > self.now:
+            return ()
+        if row is None:
+            text = f"there is no {name} yet: 'actctl daemon proxy --once' tells why"
+        elif not row.expires:  # the row is there for its error only
+            text = f"there is no {name}: {row.error}"
+        else:
+            text = f"the {name} ran out {ago(row.expires, self.now)}"
+            text += f"; it cannot be renewed: {row.error}" if row.error else ""
+        return (Hold(Why.CREDENTIAL, text),)
+
+    def role(self, proxy_id: int) -> str:
+        """The name of a credential."""
+        row = self.proxies.get(proxy_id)
+        return str(row.role) if row is not None else f"credential {proxy_id}"

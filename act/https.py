@@ -1,0 +1,120 @@
+"""HTTPS for httpx clients: a total deadline on every call, bounded answers, errors of the tower."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import httpcore
+import httpx
+
+from act.errors import ConfigError, CredentialError, SourceUnreachable
+
+KEEPALIVE_S = 4.0  # shorter than the 5 s after which Apache closes idle connections by default
+CONNECTIONS = 32
+LARGEST_ANSWER = 256 << 20
+WRITE_PIECE = 1 << 16
+_CREDENTIAL_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "UNSUPPORTED_CERT")
+
+
+class DeadlineTransport(httpx.BaseTransport):
+    """Transport whose calls end in time, whatever the peer does, and whose errors are the tower's."""
+
+    def __init__(self, context: ssl.SSLContext, total_s: float) -> None:
+        self._total_s = total_s
+        self._deadline = _Deadline()
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=context, max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=KEEPALIVE_S, network_backend=_Backend(self._deadline),
+        )  # fmt: skip
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and receive the whole answer."""
+        self._deadline.at = time.monotonic() + self._total_s
+        try:
+            with self._pool.stream(
+                request.method, str(request.url), headers=request.headers.raw, content=request.read(),
+                extensions={"timeout": request.extensions["timeout"]},
+            ) as answer:  # fmt: skip
+                return httpx.Response(answer.status, headers=answer.headers, content=_limited(answer.iter_stream()))
+        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as e:
+            raise SourceUnreachable(_say(request, e), sent=False) from e
+        except httpcore.UnsupportedProtocol as e:
+            raise ConfigError(_say(request, e)) from e
+        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as e:
+            if any(word in str(e) for word in _CREDENTIAL_ALERTS):
+                raise CredentialError(f"{_say(request, e)}: the server does not take our certificate") from e
+            raise SourceUnreachable(_say(request, e)) from e
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _limited(pieces: Iterable[bytes]) -> bytes:
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > LARGEST_ANSWER:
+            raise httpcore.RemoteProtocolError(f"answer exceeds {LARGEST_ANSWER} bytes")
+    return bytes(body)
+
+
+def _say(request: httpx.Request, error: Exception) -> str:
+    return f"{request.method} {request.url.copy_with(query=None)}: {type(error).__name__} {error}".rstrip()
+
+
+class _Deadline(threading.local):
+    """When the call of this thread must end, by the monotonic clock."""
+
+    at: float = 0.0
+
+    def left(self, timeout: float | None, error: type[httpcore.TimeoutException]) -> float:
+        """How long a single wait may be."""
+        left = self.at - time.monotonic()
+        if left <= 0:
+            raise error("total deadline of the call is over")
+        return min(left, timeout) if timeout is not None else left
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose waits end with the deadline of the call it serves."""
+
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), WRITE_PIECE):
+            piece = buffer[start : start + WRITE_PIECE]
+            self._inner.write(piece, self._deadline.left(timeout, httpcore.WriteTimeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _Backend(httpcore.SyncBackend):
+    """Opens connections that know the deadline."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        self._deadline = deadline
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:  # fmt: skip
+        left = self._deadline.left(timeout, httpcore.ConnectTimeout)
+        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options), self._deadline)

@@ -1,0 +1,137 @@
+"""validator: looks at outputs on storage, and removes those of attempts that came to nothing.
+
+One lane per storage host for the files, so that a storage that is down holds up no other, and one for the jobs of which
+all files are decided. What is asked of a storage may be asked again without harm, so a crash costs a repetition.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+
+from sqlalchemy import Connection
+
+from act.daemons.base import Key
+from act.db.engine import NOW, AnyRow
+from act.db.moves import Move
+from act.errors import JobError, StorageUnavailable
+from act_atlas import db
+from act_atlas.daemons.base import AtlasDaemon
+from act_atlas.db.outputs import CHECK, KEPT, REMOVE, REMOVED, Found
+from act_atlas.outcome import STAGEOUT_CODE, of_validation
+from act_atlas.replicas import Checked, Replica, Storage, open_storage, scheme_of
+from act_atlas.states import Event
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+
+
+class Validator(AtlasDaemon):
+    """Files by storage host, jobs by themselves."""
+
+    kind = "validator"
+
+    def lanes(self) -> Sequence[Key]:
+        return [None, *self.db.read("hosts", db.outputs.hosts)]
+
+    def work(self, lane: Key) -> int:
+        if not isinstance(lane, str):
+            return self.db.run("judge", self._judge)
+        return self._ask(lane, CHECK) + self._ask(lane, REMOVE)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, host: str, wish: str) -> int:
+        """One bulk for each protocol that the host's files are named with."""
+        limits = self.atlas.storages
+        lease_s = limits.total_s * 2
+        rows = self.db.run("take", lambda c: db.outputs.take(c, host, wish, limit=limits.batch, lease_s=lease_s))
+        open_rows = {r.id: r for r in rows}
+        by_scheme: dict[str, list[AnyRow]] = defaultdict(list)
+        for row in rows:
+            by_scheme[scheme_of(row.url)].append(row)
+        try:
+            for scheme, files in by_scheme.items():
+                self._write(
+                    wish, self._check(host, scheme, files) if wish == CHECK else self._remove(host, scheme, files)
+                )
+                for file in files:
+                    del open_rows[file.id]
+        finally:
+            silent = [Found(r.id, r.finding, "the storage gave no answer", wish, limits.retry_s)
+                      for r in open_rows.values()]  # fmt: skip
+            if silent:
+                self._write(wish, silent)
+        return len(rows)
+
+    def _write(self, wish: str, found: Iterable[Found]) -> None:
+        self.db.run("found", lambda c: db.outputs.write(c, wish, found))
+
+    def _check(self, host: str, scheme: str, files: Sequence[AnyRow]) -> list[Found]:
+        with closing(self._open(host, scheme)) as storage:
+            answers = storage.check([Replica(f.url, f.size, f.adler32, f.md5) for f in files])
+        return [self._checked(f, answers[f.url]) for f in files]
+
+    def _checked(self, file: AnyRow, answer: Checked | StorageUnavailable) -> Found:
+        if isinstance(answer, StorageUnavailable):
+            return Found(file.id, file.finding, str(answer), CHECK, self.atlas.storages.retry_s)
+        return Found(file.id, answer.finding.value, answer.detail or None)
+
+    def _remove(self, host: str, scheme: str, files: Sequence[AnyRow]) -> list[Found]:
+        with closing(self._open(host, scheme)) as storage:
+            answers = storage.remove([f.url for f in files])
+        found = []
+        for file in files:
+            answer = answers[file.url]
+            if answer is None:
+                found.append(Found(file.id, REMOVED, None))
+            elif isinstance(answer, JobError):
+                log.warning("%s stays: %s", file.url, answer)
+                found.append(Found(file.id, KEPT, str(answer)))
+            else:
+                found.append(Found(file.id, file.finding, str(answer), REMOVE, self.atlas.storages.retry_s))
+        return found
+
+    def _open(self, host: str, scheme: str) -> Storage:
+        proxy = self.context.proxy_for(self.atlas.panda.role)
+        return open_storage(host, scheme, self.atlas.storages, proxy.pem, self.context.config.ca_dir)
+
+    # -- jobs ----------------------------------------------------------------------------------------------------
+
+    def _judge(self, connection: Connection) -> int:
+        return self._judge_validated(connection) + self._judge_resubmitted(connection) + self._judge_cleaned(connection)
+
+    def _judge_validated(self, connection: Connection) -> int:
+        rows = db.outputs.decided(connection, "tovalidate", limit=BATCH)
+        files = db.outputs.of_jobs(connection, [r.id for r in rows])
+        decided = {r.id: of_validation(r, files.get(r.id, []), self.atlas.errors) for r in rows}
+        moves = [Move(i, "tovalidate", d.events[0], d.why, {"due": NOW, **d.values()}) for i, d in decided.items()]
+        moved = db.move(connection, moves, who=self.name)
+        db.outputs.want_removed(connection, [i for i in moved if decided[i].events[0] != Event.VALID])
+        return len(moved)
+
+    def _judge_resubmitted(self, connection: Connection) -> int:
+        rows = db.outputs.decided(connection, "toresubmit", limit=BATCH)
+        files = db.outputs.of_jobs(connection, [r.id for r in rows])
+        stays = {r.id: [f for f in files.get(r.id, []) if f.finding == KEPT] for r in rows}
+        moves = []
+        for row in rows:
+            if kept := stays[row.id]:
+                why = f"no new attempt, as {kept[0].lfn} of the last one cannot be removed: {kept[0].detail}"
+                values = {"error_code": row.error_code or STAGEOUT_CODE, "error_diag": why[:500], "due": NOW}
+                moves.append(Move(row.id, "toresubmit", Event.GIVEUP, why, values))
+            else:
+                why = "nothing is left of the last attempt"
+                fresh = {"cejob_id": None, "error_code": None, "error_diag": None, "exit_code": None, "due": NOW}
+                moves.append(Move(row.id, "toresubmit", Event.RETRY, why, fresh))
+        moved = db.move(connection, moves, who=self.name)
+        db.outputs.forget(connection, [i for i, state in moved.items() if state == "sent"])
+        return len(moved)
+
+    def _judge_cleaned(self, connection: Connection) -> int:
+        rows = db.outputs.decided(connection, "toclean", limit=BATCH)
+        moves = [Move(r.id, "toclean", Event.CLEANED, "nothing is left to remove", {"due": NOW}) for r in rows]
+        return len(db.move(connection, moves, who=self.name))

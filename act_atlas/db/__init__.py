@@ -1,0 +1,51 @@
+"""The tables of PanDA jobs and all SQL on them."""
+
+from act_atlas.db import outputs
+from act_atlas.db.archive import archive_rows, prune_archive, to_archive
+from act_atlas.db.jobs import (
+    add,
+    claim,
+    counts,
+    find,
+    get,
+    heartbeats_due,
+    initialise,
+    listing,
+    move,
+    overdue,
+    release,
+    set_values,
+    staging_out,
+    take_due,
+    to_report,
+    told,
+    waiting_and_running,
+)
+from act_atlas.db.tables import LEDGER, SOURCE, pandajobs
+
+__all__ = [
+    "LEDGER",
+    "SOURCE",
+    "add",
+    "archive_rows",
+    "claim",
+    "counts",
+    "find",
+    "get",
+    "heartbeats_due",
+    "initialise",
+    "listing",
+    "move",
+    "outputs",
+    "overdue",
+    "pandajobs",
+    "prune_archive",
+    "release",
+    "set_values",
+    "staging_out",
+    "take_due",
+    "to_archive",
+    "to_report",
+    "told",
+    "waiting_and_running",
+]
