@@ -76,16 +76,22 @@ class Runner:
         self._inherited = False
 
     def once(self) -> int:
-        """One pass over all lanes, one after the other; returns how many jobs moved. Raises what the work raises,
-        but for trouble with one CE, which is noted as `run` would."""
+        """One pass over all lanes, one after the other; returns how many jobs moved. Trouble with one CE is noted as
+        `run` would; what else a lane raises is raised when all others have had their turn."""
         moved = 0
+        raised: TemporaryError | JobError | None = None
         for lane in self._allowed(self.daemon.lanes()):
             try:
                 moved += self._work(lane)
             except (CEUnreachable, CEFull, CredentialError, StaleClaim) as error:
                 self._trouble(lane, error)
+            except (TemporaryError, JobError) as error:
+                self._note(lane, error)
+                raised = raised or error
             else:
                 self._good(lane)
+        if raised is not None:
+            raise raised
         return moved
 
     def run(self, beat: Callable[[], None], stopping: Callable[[], bool]) -> int:

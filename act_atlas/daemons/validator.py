@@ -14,9 +14,10 @@ from contextlib import closing
 from sqlalchemy import Connection
 
 from act.daemons.base import Key
+from act.daemons.lease import Lease
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
-from act.errors import JobError, StorageUnavailable
+from act.errors import CredentialError, JobError, StorageUnavailable
 from act_atlas import db
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.db.outputs import CHECK, KEPT, REMOVE, REMOVED, Found
@@ -47,24 +48,23 @@ class Validator(AtlasDaemon):
     def _ask(self, host: str, wish: str) -> int:
         """One bulk for each protocol that the host's files are named with."""
         limits = self.atlas.storages
-        lease_s = limits.total_s * 2
-        rows = self.db.run("take", lambda c: db.outputs.take(c, host, wish, limit=limits.batch, lease_s=lease_s))
-        open_rows = {r.id: r for r in rows}
+        # a call that begins within the lease must end within it: what is removed late could be of the next attempt
+        lease = Lease(self.name, limits.total_s * 4, limits.total_s)
+        rows = self.db.run("take", lambda c: db.outputs.take(c, host, wish, limit=limits.batch, lease_s=lease.lease_s))
+        left = {r.id: r for r in rows}
         by_scheme: dict[str, list[AnyRow]] = defaultdict(list)
         for row in rows:
             by_scheme[scheme_of(row.url)].append(row)
         try:
             for scheme, files in by_scheme.items():
-                self._write(
-                    wish, self._check(host, scheme, files) if wish == CHECK else self._remove(host, scheme, files)
-                )
+                lease.check()
+                found = self._check(host, scheme, files) if wish == CHECK else self._remove(host, scheme, files)
+                self._write(wish, found)
                 for file in files:
-                    del open_rows[file.id]
-        finally:
-            silent = [Found(r.id, r.finding, "the storage gave no answer", wish, limits.retry_s)
-                      for r in open_rows.values()]  # fmt: skip
-            if silent:
-                self._write(wish, silent)
+                    del left[file.id]
+        except (StorageUnavailable, CredentialError) as error:
+            self._write(wish, [Found(r.id, r.finding, str(error), wish, limits.retry_s) for r in left.values()])
+            raise
         return len(rows)
 
     def _write(self, wish: str, found: Iterable[Found]) -> None:

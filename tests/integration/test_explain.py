@@ -22,7 +22,7 @@ from act.explain.moment import Moment
 from act.explain.story import Story
 from act.states import DEADLINES, Event
 from act_atlas import db
-from act_atlas.db.outputs import CHECK, Found, NewOutput
+from act_atlas.db.outputs import CHECK, Found, LeftBehind, NewOutput
 from act_atlas.states import DEADLINES as JOB_DEADLINES
 from tests import truth
 from tests.fakes import unreachable
@@ -322,7 +322,7 @@ def test_outputs_that_wait_for_their_storage_are_told_with_what_it_said(running:
 
     def write(connection: Connection) -> None:
         connection.execute(db.pandajobs.update().values(state="tovalidate", truepilot=False))
-        db.outputs.store_report(connection, row.id, None, "", [file], CHECK)
+        db.outputs.store_reports(connection, [LeftBehind(row.id, None, "", [file], CHECK)])
 
     running.db.run("t", write)
     told = assert_explained(running.environment, pandaid, ["validator looks at its outputs", "1 to check"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from sqlalchemy import select
 
 from act.db import cejobs, specs
 from act.db.schema import archive
+from act.errors import StorageUnavailable
 from act.simulation import TestCA
 from act.states import Event
+from act_atlas import db
 from act_atlas.daemons.panda2ce import joblog_name
 from act_atlas.simulator import PandaSimulator
 from tests.integration.panda_tower import PandaTower
@@ -101,7 +104,8 @@ def ran_well(tower: PandaTower, storage: Storage, **order: Any) -> int:
 def validate(tower: PandaTower) -> None:
     """Enough passes to check, to judge, to remove and to judge again."""
     for _ in range(4):
-        tower.once("validator")
+        with suppress(StorageUnavailable):
+            tower.once("validator")
 
 
 def story(tower: PandaTower, pandaid: int) -> dict[str, Any]:
@@ -197,6 +201,39 @@ def test_a_failure_that_the_pilot_reports_is_told_in_its_words_and_not_tried_aga
     values = story(tower, pandaid)["values"]
     assert (values["pilot_error_code"], values["pilot_error_diag"]) == (1305, "payload failed")
     assert tower.job(pandaid).attempts == 1
+
+
+# -- storages ----------------------------------------------------------------------------------------------------------
+
+
+class Away(Storage):
+    """A storage where nobody answers."""
+
+    def url(self, lfn: str) -> str:
+        return f"davs://localhost:1/atlas/{lfn}"
+
+
+def test_a_storage_that_is_down_means_later_and_holds_up_no_other(
+    tower: PandaTower, storage: Storage, tmp_path: Path
+) -> None:
+    stuck = ran_well(tower, Away(tmp_path / "away"))
+    good = ran_well(tower, storage)
+    validate(tower)
+    assert (tower.job(stuck).state, tower.job(good).state) == ("tovalidate", "finished")
+    (file, *_) = tower.db.read("t", lambda c: db.outputs.of_jobs(c, [tower.job(stuck).id]))[tower.job(stuck).id]
+    assert (file.wish, file.finding, "localhost:1" in file.detail) == ("check", None, True)
+
+
+def test_outputs_that_cannot_be_looked_at_in_two_days_end_the_job_with_that_reason(
+    tower: PandaTower, tmp_path: Path
+) -> None:
+    stuck = ran_well(tower, Away(tmp_path / "away"))
+    validate(tower)
+    tower.pass_time(2 * 86400 + 1)
+    tower.once("archiver")
+    validate(tower)
+    row = tower.job(stuck)
+    assert (row.state, row.error_diag) == ("failed", "its outputs could not be validated in 2 days")
 
 
 # -- another attempt ---------------------------------------------------------------------------------------------------
