@@ -22,9 +22,9 @@ test: $(VENV)/.act-test ## Set up and run all tests (PYTEST="-k words" for some)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
 	@tests/run.sh $(abspath $(PYTHON)) $(PYTEST)
 
-test-faults: $(VENV)/.act-test ## Walk every fault point with every fault, on SQLite and MariaDB (hours)
+test-faults: $(VENV)/.act-test ## Walk every fault point with every fault, on SQLite and MariaDB (an hour or two)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
-	@tests/run.sh $(abspath $(PYTHON)) -n 2 tests/faults --all-faults $(PYTEST)
+	@tests/run.sh $(abspath $(PYTHON)) -n 4 tests/faults --all-faults $(PYTEST)
 
 check: $(VENV)/.act-check ## ruff and mypy --strict
 	@$(VENV)/bin/ruff check .

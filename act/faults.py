@@ -4,8 +4,9 @@
 and ``...:after``. `act.db.engine.Database.tx` does the same for transactions (``tx.<label>``). Because effects have
 no other way out, the list of points is complete by construction; a lint test keeps it so.
 
-A fault is chosen by the environment variable ACT_FAULT = ``<point>:<before|after>:<die|stall|fail>[:<seconds>]``,
-which strikes once per process (with ACT_FAULT_ONCE = a path: once for all processes that share the path).
+Faults are chosen by the environment variable ACT_FAULT = ``<point>:<before|after>:<die|stall|fail>[:<seconds>]``, or
+several of these with blanks between them; each strikes once per process (with ACT_FAULT_ONCE = a directory: once for
+all processes that share it; a file ``<point>:<phase>`` there says that it has struck).
 ACT_FAULT_RECORD = a path appends every point passed, one per line.
 """
 
@@ -34,28 +35,30 @@ def hit(point: str, phase: str, error: Callable[[str], TemporaryError] = Injecte
     if record:
         with Path(record).open("a") as f:
             f.write(f"{point}:{phase}\n")
-    wanted = os.environ.get("ACT_FAULT")
-    if not wanted or not wanted.startswith(f"{point}:{phase}:"):
-        return
-    action, _, seconds = wanted.removeprefix(f"{point}:{phase}:").partition(":")
-    if _struck_before(wanted):
-        return
+    place = f"{point}:{phase}"
+    for wanted in os.environ.get("ACT_FAULT", "").split():
+        if wanted.startswith(f"{place}:") and not _struck_before(wanted, place):
+            _strike(wanted.removeprefix(f"{place}:"), place, error)
+
+
+def _strike(what: str, place: str, error: Callable[[str], TemporaryError]) -> None:
+    action, _, seconds = what.partition(":")
     if action == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action == "stall":
         time.sleep(float(seconds))
     else:
-        raise error(f"injected fault at {point}:{phase}")
+        raise error(f"injected fault at {place}")
 
 
-def _struck_before(wanted: str) -> bool:
-    """True from the second time on; the marker file makes it once over all processes."""
+def _struck_before(wanted: str, place: str) -> bool:
+    """True from the second time on; a file makes it once over all processes."""
     once = os.environ.get("ACT_FAULT_ONCE")
     if not once:
-        os.environ.pop("ACT_FAULT")
+        os.environ["ACT_FAULT"] = " ".join(f for f in os.environ["ACT_FAULT"].split() if f != wanted)
         return False
     try:
-        os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.close(os.open(f"{once}/{place}", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
         return True
     return False

@@ -7,7 +7,8 @@ takes a second, the rows of the test before are deleted.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -46,16 +47,27 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
+    """Makes databases as good as new, by kind of server; on MariaDB it is always the same one."""
+    numbers = count()
+
+    def make(backend: str) -> str:
+        if backend == "sqlite":
+            path = tmp_path / f"act{next(numbers) or ''}.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        url: str = request.getfixturevalue("mariadb_url")
+        _empty(url)
+        return url
+
+    return make
+
+
 @pytest.fixture(params=BACKENDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
     """A database as good as new, on each kind of server."""
-    if request.param == "sqlite":
-        path = tmp_path / "act.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        return f"sqlite:///{path}"
-    url: str = request.getfixturevalue("mariadb_url")
-    _empty(url)
-    return url
+    return new_database(request.param)
 
 
 @pytest.fixture

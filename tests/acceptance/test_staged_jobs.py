@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from act.config import load_core
+from act.db import credentials
+from act.db.engine import Database
 from act_atlas.demo.mix import DONE, FAILED, KILLED, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
@@ -99,6 +103,7 @@ def test_50_jobs_in_both_modes_with_real_staging(
         {PILOTED: ces, STAGED: ces, ELSEWHERE: ces[:1]}, database=mariadb.url("staged"), atlas=storages.settings,
         storage={STAGED: base(server), ELSEWHERE: base(other)}, call_s=60, read_s=60, rerun_s=15,
     )  # fmt: skip
+    act_with_attributes(trial)
     for kind in (*TROUBLED, LATE_INPUT, STAGING_OUT):
         trial.order(kind)
     for n in range(50 - len(trial.kinds)):
@@ -121,6 +126,34 @@ def test_50_jobs_in_both_modes_with_real_staging(
     assert list(complaints(picture, trial.kinds)) == []
     assert list(wrong_on_storage(trial, picture, server)) == []
     assert not [p for p in other.data.rglob("*") if p.is_file()]
+    told = attributes(trial)
+    assert "/atlas/Role=production" in told["production"]
+    assert "/atlas/Role=pilot" in told["pilot"]
+    assert {a.proxy_id for job in picture.jobs.values() for a in job.attempts} == {1, 2}
+
+
+def act_with_attributes(trial: Trial) -> None:
+    """Somebody else renews proxies with VOMS attributes: one for production, another for the jobs of users."""
+    assert trial.grid is not None
+    directory = trial.world.directory / "proxies"
+    directory.mkdir()
+    sources = ""
+    for role, proxy in (("production", "alice.prod"), ("pilot", "bob.pilot")):
+        (directory / f"{role}.pem").write_bytes(trial.grid.proxy(proxy).read_bytes())
+        sources += (
+            f'<proxy role="{role}"><directory>{directory}</directory><voms>atlas</voms>'
+            f"<fqan>/atlas/Role={role}</fqan></proxy>"
+        )
+    text = trial.core_file.read_text()
+    trial.core_file.write_text(re.sub(r"<proxy>.*</proxy>", sources, text, flags=re.DOTALL))
+
+
+def attributes(trial: Trial) -> dict[str, str]:
+    """Role -> attributes of its proxy, as the tower has read them."""
+    database = Database(load_core(trial.core_file).database.connect_url())
+    found = database.read("proxies", credentials.by_role)
+    database.close()
+    return {role: row.fqans for role, row in found.items()}
 
 
 def wrong_on_storage(trial: Trial, picture: Picture, server: XRootD) -> Iterator[str]:

@@ -26,20 +26,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "case" not in metafunc.fixturenames:
+    if "convoy" not in metafunc.fixturenames:
         return
     option = metafunc.config.getoption
-    if option("--all-faults", default=False):
-        cases = walk.all_cases(option("--faults-seed", default=SEED))
-    else:
-        cases = walk.some_cases(option("--faults-seed", default=SEED), option("--faults-sample", default=SAMPLE))
+    seed, sample = option("--faults-seed", default=SEED), option("--faults-sample", default=SAMPLE)
+    every = option("--all-faults", default=False)
     parameters = [
-        pytest.param(c, c.backend, id=str(c), marks=pytest.mark.mariadb if c.backend == "mariadb" else ())
-        for c in cases
+        pytest.param(c, id=str(c), marks=pytest.mark.mariadb if c.backend == "mariadb" else ())
+        for c in (walk.all_convoys(seed) if every else walk.some_convoys(seed, sample))
     ]
-    metafunc.definition.add_marker(
-        pytest.mark.parametrize(("case", "database_url"), parameters, indirect=["database_url"])
-    )
+    metafunc.parametrize("convoy", parameters)
 
 
 @pytest.fixture(scope="session")

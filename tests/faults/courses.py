@@ -141,10 +141,10 @@ COURSES = {
 
 
 class Trouble:
-    """What a course does while the tower runs. It lasts until the fault under test has met it, which the file
-    ``struck`` tells, or for ``at_most_s``."""
+    """What a course does while the tower runs. It lasts until the faults under test have met it, which the files
+    ``struck`` tells (all of them), or for ``at_most_s``."""
 
-    def __init__(self, scene: Scene, course: Course, struck: Path, at_most_s: float) -> None:
+    def __init__(self, scene: Scene, course: Course, struck: Sequence[Path], at_most_s: float) -> None:
         self._scene, self._struck, self._later = scene, struck, course.later
         self._waits = course is not COURSES["calm"]
         self._end = time.monotonic() + at_most_s
@@ -156,7 +156,7 @@ class Trouble:
             if not self._later(self._scene):
                 return False
             self._later = None
-        if self._waits and not self._struck.exists() and time.monotonic() < self._end:
+        if self._waits and not all(p.exists() for p in self._struck) and time.monotonic() < self._end:
             return False
         self._waits = False
         while self._rules:

@@ -43,7 +43,7 @@ PANDA = """
 <transferring_after_s>0.2</transferring_after_s>
 """
 STORAGES = """
-<storages><removable>{storage}/</removable><total_s>{call_s}</total_s><retry_s>0.2</retry_s></storages>
+<storages><removable>{storage}/</removable><total_s>1</total_s><retry_s>0.2</retry_s></storages>
 <errors><max_attempts>2</max_attempts></errors>
 """
 
@@ -150,7 +150,7 @@ class Scene:
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
                 cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="",
-                base=self.directory, more=STORAGES.format(storage=storage, call_s=self.call_s),
+                base=self.directory, more=STORAGES.format(storage=storage),
             ),
         }  # fmt: skip
         for name, text in texts.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from act.simulation import TestCA
 from tests.faults import walk
 from tests.faults.courses import COURSES
-from tests.faults.walk import Case, Point
+from tests.faults.walk import Convoy, Point
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +35,6 @@ def test_every_point_that_is_passed_is_on_the_list(
 
 
 def test_a_fault_at_any_point_costs_no_job_and_runs_none_twice(
-    case: Case, database_url: str, tmp_path: Path, ca: TestCA
+    convoy: Convoy, new_database: Callable[[str], str], tmp_path: Path, ca: TestCA
 ) -> None:
-    walk.strike(case, tmp_path, ca, database_url)
+    walk.strike(convoy, tmp_path, ca, lambda: new_database(convoy.backend))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ ACTIONS = ("die", "stall", "fail")
 BACKENDS = ("sqlite", "mariadb")
 STALL_S = 1.3 * LEASE_S
 WITHIN_S = 120.0
+PER_DAEMON = 4
 LOST_AFTER_S = STALL_S + 1.0  # whoever stalls may hold an answer still
 TROUBLE_UP_S = 60.0  # where the fault has to meet the trouble: in good weather
 TROUBLE_S = 8.0
@@ -61,6 +62,24 @@ class Case:
         return killed or COURSES[self.point.course].loses or (self.point.place, self.action) == LOSING
 
 
+@dataclass(frozen=True)
+class Convoy:
+    """Cases that are struck in one run; all but their points is the same."""
+
+    cases: tuple[Case, ...]
+
+    def __str__(self) -> str:
+        first = self.cases[0]
+        if len(self.cases) == 1:
+            return str(first)
+        what = f"{first.point.course}/{first.action}/{first.weather}/{first.backend}"
+        return f"{what} x {len(self.cases)} from {first.point.daemon}/{first.point.place}"
+
+    @property
+    def backend(self) -> str:
+        return self.cases[0].backend
+
+
 def points() -> list[Point]:
     """As written down."""
     return [Point(*line.split(" ", 2)) for line in POINTS_FILE.read_text().splitlines()]
@@ -73,11 +92,29 @@ def add_points(found: Iterable[Point]) -> None:
     POINTS_FILE.write_text("".join(lines))
 
 
-def all_cases(seed: int) -> list[Case]:
-    """Everything, in an order in which also a walk that is broken off has seen a fair sample."""
-    cases = list(_cases())
-    random.Random(seed).shuffle(cases)
-    return cases
+def all_convoys(seed: int) -> list[Convoy]:
+    """Everything, several points of all daemons in one run; in an order in which also a walk that is broken off has
+    seen a fair sample."""
+    groups: dict[tuple[str, str, str, str], list[Case]] = {}
+    for case in _cases():
+        groups.setdefault((case.point.course, case.action, case.weather, case.backend), []).append(case)
+    chance = random.Random(seed)
+    convoys = []
+    for cases in groups.values():
+        chance.shuffle(cases)
+        convoys += _convoys(cases)
+    chance.shuffle(convoys)
+    return convoys
+
+
+def _convoys(cases: Sequence[Case]) -> list[Convoy]:
+    """Cases of the same course, action, weather and backend: at most PER_DAEMON of each daemon go together."""
+    turns: dict[str, int] = {}
+    convoys: dict[int, list[Case]] = {}
+    for case in cases:
+        turn = turns[case.point.daemon] = turns.get(case.point.daemon, -1) + 1
+        convoys.setdefault(turn // PER_DAEMON, []).append(case)
+    return [Convoy(tuple(c)) for c in convoys.values()]
 
 
 def _cases() -> Iterator[Case]:
@@ -88,18 +125,18 @@ def _cases() -> Iterator[Case]:
                     yield Case(point, action, weather, backend)
 
 
-def some_cases(seed: int, n: int) -> list[Case]:
-    """Every point with a kill on SQLite in good weather, and n of the rest."""
+def some_convoys(seed: int, n: int) -> list[Convoy]:
+    """Every point with a kill on SQLite in good weather, and n of the rest, each alone."""
     plain = [Case(point, "die", "up", "sqlite") for point in points()]
     rest = [case for case in _cases() if (case.action, case.weather, case.backend) != ("die", "up", "sqlite")]
-    return plain + random.Random(seed).sample(rest, min(n, len(rest)))
+    return [Convoy((case,)) for case in plain + random.Random(seed).sample(rest, min(n, len(rest)))]
 
 
 def record(directory: Path, ca: TestCA, url: str, course: str) -> list[Point]:
     """The points that are passed in a course, all daemons being what the master would start."""
     files = {name: directory / f"passed-{name}" for name in DAEMONS}
     alone = {name: {"ACT_FAULT_RECORD": str(path)} for name, path in files.items()}
-    _run(directory, ca, url, course, "up", alone, directory / "never", may_lose=COURSES[course].loses, meets=False)
+    _run(directory, ca, url, course, "up", alone, [directory / "never"], may_lose=COURSES[course].loses, meets=False)
     return [
         Point(name, place, course)
         for name, path in files.items()
@@ -108,22 +145,42 @@ def record(directory: Path, ca: TestCA, url: str, course: str) -> list[Point]:
     ]
 
 
-def strike(case: Case, directory: Path, ca: TestCA, url: str) -> None:
-    """Run a case to its end and judge it."""
-    struck = directory / "struck"
-    seconds = f":{STALL_S}" if case.action == "stall" else ""
-    fault = {"ACT_FAULT": f"{case.point.place}:{case.action}{seconds}", "ACT_FAULT_ONCE": str(struck)}
-    # while one stalls past its lease, another of its kind takes over
-    names = [case.point.daemon, f"{case.point.daemon}.2"] if case.action == "stall" else [case.point.daemon]
-    alone = dict.fromkeys(names, fault)
-    meets = case.weather == "up"
-    _run(directory, ca, url, case.point.course, case.weather, alone, struck, may_lose=case.may_lose, meets=meets)
-    assert struck.exists() or not meets, "the point was not passed"
+def strike(convoy: Convoy, directory: Path, ca: TestCA, url: Callable[[], str]) -> None:
+    """Run a convoy to its end and judge it; whom the fault did not meet goes alone. url: makes a new database."""
+    first = convoy.cases[0]
+    meets = first.weather == "up"
+    missed = _strike(convoy, directory / "0", ca, url(), meets=meets and len(convoy.cases) == 1)
+    if not meets:
+        return
+    for number, case in enumerate(missed, 1):
+        assert len(convoy.cases) > 1, f"the point was not passed: {case}"
+        late = _strike(Convoy((case,)), directory / str(number), ca, url(), meets=True)
+        assert not late, f"the point was not passed: {case}"
+
+
+def _strike(convoy: Convoy, directory: Path, ca: TestCA, url: str, *, meets: bool) -> list[Case]:
+    """One run; returns the cases whose faults did not strike."""
+    alone: dict[str, dict[str, str]] = {}
+    for case in convoy.cases:
+        once = directory / "struck" / case.point.daemon
+        once.mkdir(parents=True, exist_ok=True)
+        seconds = f":{STALL_S}" if case.action == "stall" else ""
+        # while one stalls past its lease, another of its kind takes over
+        for name in (case.point.daemon, f"{case.point.daemon}.2")[: 2 if case.action == "stall" else 1]:
+            own = alone.setdefault(name, {"ACT_FAULT": "", "ACT_FAULT_ONCE": str(once)})
+            own["ACT_FAULT"] += f" {case.point.place}:{case.action}{seconds}"
+    marks = {case: directory / "struck" / case.point.daemon / case.point.place for case in convoy.cases}
+    first = convoy.cases[0]
+    _run(
+        directory, ca, url, first.point.course, first.weather, alone, list(marks.values()),
+        may_lose=any(case.may_lose for case in convoy.cases), meets=meets,
+    )  # fmt: skip
+    return [case for case, mark in marks.items() if not mark.exists()]
 
 
 def _run(
     directory: Path, ca: TestCA, url: str, course_name: str, weather: str, alone: dict[str, dict[str, str]],
-    struck: Path, *, may_lose: bool, meets: bool,
+    struck: Sequence[Path], *, may_lose: bool, meets: bool,
 ) -> None:  # fmt: skip
     """meets: a fault has to come to pass."""
     course = COURSES[course_name]
@@ -135,13 +192,13 @@ def _run(
         processes = Processes(directory, scene.environment, alone)
         processes.start()
         try:
-            _drive(scene, processes, trouble, struck if weather == "down" else None)
+            _drive(scene, processes, trouble, struck if weather == "down" else ())
         finally:
             processes.stop()
         judge(scene, may_lose=may_lose)
 
 
-def _drive(scene: Scene, processes: Processes, trouble: Trouble, outage_at: Path | None) -> None:
+def _drive(scene: Scene, processes: Processes, trouble: Trouble, outage_at: Sequence[Path]) -> None:
     """Let time pass until all is over."""
     end = time.monotonic() + WITHIN_S
     quiet_since = time.monotonic()
@@ -150,9 +207,9 @@ def _drive(scene: Scene, processes: Processes, trouble: Trouble, outage_at: Path
         processes.tend()
         if trouble.over():
             scene.kill_parked()
-        if outage_at is not None and outage_at.exists():
+        if any(mark.exists() for mark in outage_at):
             scene.outage(OUTAGE_S)
-            outage_at = None
+            outage_at = ()
         if any(scene.left().values()) or not scene.lost():
             quiet_since = time.monotonic()
         elif time.monotonic() > quiet_since + LOST_AFTER_S:
