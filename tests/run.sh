@@ -1,6 +1,7 @@
 #!/bin/bash
 # run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in two turns, or just what the arguments choose.
-# First what needs no CE, two at a time; then, one by one, what real CEs and whole towers take part in.
+# First what needs no real CE, four at a time, as they mostly wait; then, one by one, what real CEs take part in, and
+# what measures a pace.
 # CEs of the test grid that the tests bring up are stopped in the end.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -22,4 +23,5 @@ if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"
     exit
 fi
-"$python" -m pytest -n 4 tests/unit tests/integration tests/faults && "$python" -m pytest tests/contract tests/acceptance
+"$python" -m pytest -n 4 -m "not real and not pace" tests/unit tests/integration tests/faults tests/contract \
+    tests/acceptance && "$python" -m pytest -m "real or pace" tests/contract tests/acceptance

@@ -20,7 +20,7 @@ from act_atlas.demo.run import complaints
 from act_atlas.trial import TrialCE
 from tests.acceptance.trial import Trial
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.pace]
 
 GOOD = Kind("at the good CE", "GOOD", "finished", DONE)
 BAD = Kind("at the bad CE", "BAD", "finished", DONE)
