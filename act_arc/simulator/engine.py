@@ -145,7 +145,12 @@ class Engine:
         """True if an uploaded file has the size that was announced, if one was."""
         announced = dict(job.description.inputs).get(name, "").split(".")[0]
         path = job.path(name)
-        return not announced or path is None or path.stat().st_size == int(announced)
+        if not announced or path is None:
+            return True
+        try:
+            return path.stat().st_size == int(announced)
+        except FileNotFoundError:  # uploaded again, and the job has ended meanwhile
+            return False
 
     def _later(self, job: SimJob, call: Callable[[], None]) -> Callable[[], None]:
         """``call`` under the lock, unless the job has moved on in another way by then."""

@@ -199,9 +199,11 @@ class Scene:
         self.panda.board.clock.forward(SENT_FOR_TOO_LONG_S)
 
     def kill_parked(self) -> None:
-        """PanDA wants the end of the parked job, once it has heard of it."""
+        """PanDA wants the end of the parked job, once it has heard of it and the CE has it."""
+        with self.parking.engine.lock:
+            there = {int(job.panda_id) for job in self.parking.engine.jobs.values() if job.panda_id}
         for pandaid, want in self.wanted.items():
-            if want.queue == "PARKED" and self.panda.board.status(pandaid) == ("starting", 1):
+            if want.queue == "PARKED" and pandaid in there and self.panda.board.status(pandaid) == ("starting", 1):
                 self.panda.board.kill(pandaid)
 
     def settled(self) -> bool:
