@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import http.client
 import json
 import os
 import shlex
@@ -34,6 +35,7 @@ TARBALL = "pilot3.tar.gz"
 OFFLINE_PILOT = "act_atlas.pilot_nordugrid"
 CALL_S = 20.0
 TRY_AGAIN_S = 1.0
+READS = 5
 KILLED_BY_PANDA, TERMINATED, PAYLOAD_FAILED = 1144, 1201, 1305
 
 PAYLOAD = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -93,8 +95,8 @@ class Panda:
                 if path.startswith("/_sim/") or (answer.get("success") and data.get("StatusCode") == 0):
                     return str(data.get("command", ""))
                 say(f"{path}: PanDA says {answer}")
-            except (OSError, ValueError) as e:
-                say(f"{path}: {e}")
+            except (OSError, ValueError, http.client.HTTPException) as e:
+                say(f"{path}: {e!r}")
                 if isinstance(e, urllib.error.HTTPError) and e.code < 500:
                     return ""
             if time.monotonic() > end:
@@ -210,8 +212,21 @@ def tls(ca: str, proxy: str) -> ssl.SSLContext:
     if os.environ.get("X509_CERT_DIR"):
         context.load_verify_locations(capath=os.environ["X509_CERT_DIR"])
     if proxy and Path(proxy).exists():
-        context.load_cert_chain(proxy)
+        show(context, proxy)
     return context
+
+
+def show(context: ssl.SSLContext, proxy: str) -> None:
+    """Read the proxy; a CE that is just renewing it may have written half of it."""
+    for _ in range(READS):
+        try:
+            context.load_cert_chain(proxy)
+        except ssl.SSLError as e:
+            say(f"{proxy} cannot be read now: {e}")
+            time.sleep(TRY_AGAIN_S)
+        else:
+            return
+    context.load_cert_chain(proxy)
 
 
 def utc(when: float) -> str:
@@ -240,6 +255,7 @@ def go_on_offline() -> NoReturn:
 
 def main() -> int:
     """Arguments of the wrapper -> exit code of the job."""
+    sys.stderr = sys.stdout  # one log, also for what nobody expected
     arguments, _ = WRAPPER.parse_known_args()
     if arguments.piloturl == "local":
         go_on_offline()
