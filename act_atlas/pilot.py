@@ -221,7 +221,7 @@ def show(context: ssl.SSLContext, proxy: str) -> None:
     for _ in range(READS):
         try:
             context.load_cert_chain(proxy)
-        except ssl.SSLError as e:
+        except OSError as e:  # of which SSLError is one
             say(f"{proxy} cannot be read now: {e}")
             time.sleep(TRY_AGAIN_S)
         else:

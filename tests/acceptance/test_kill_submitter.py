@@ -16,6 +16,7 @@ from tests.acceptance.trial import Trial
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 QUEUE = "KILLED"
+TRIES = 3
 JOB = Kind("small job", QUEUE, "finished", DONE, {"seconds": 1})
 WITHOUT_SUBMITTER = "<daemon><name>submitter-arc</name><disabled>true</disabled></daemon>"
 STEPS = [
@@ -37,14 +38,22 @@ def test_each_job_runs_exactly_once_however_the_submitter_dies(real_trial: Calla
     tower = trial.set_up({QUEUE: trial.real_ces("ce2")}, daemons=WITHOUT_SUBMITTER, lease_s=8)
     tower.start()
     for step in STEPS:
-        trial.order(JOB, 3)
-        trial.wait("waiting for a CE", lambda p: waiting(p) >= 3, 60)
-        died = tower.actctl("daemon", "submitter-arc", "--once", ACT_FAULT=f"{step}:die")
-        assert died.returncode == -signal.SIGKILL, f"{step} was not reached: {died.stdout}{died.stderr}"
+        said: list[str] = []
+        while (told := die_at(trial, step)) and len(said) < TRIES:
+            said.append(told)
+        assert not told, f"{step} was not reached: {said}"
     with trial.daemon("submitter-arc"):
         picture = trial.settle(240)
     assert list(complaints(picture, trial.kinds)) == []
-    assert picture.tower_counts() == Counter({"done": 3 * len(STEPS)})
+    assert picture.tower_counts() == Counter({"done": len(trial.kinds)})
+
+
+def die_at(trial: Trial, step: str) -> str:
+    """More jobs, and a submitter that dies at this step; returns what it said if it did not, as a CE may hiccup."""
+    trial.order(JOB, 3)
+    trial.wait("waiting for a CE", lambda p: waiting(p) >= 3, 60)
+    died = trial.tower.actctl("daemon", "submitter-arc", "--once", ACT_FAULT=f"{step}:die")
+    return "" if died.returncode == -signal.SIGKILL else died.stdout + died.stderr
 
 
 def waiting(picture: Picture) -> int:
