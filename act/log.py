@@ -30,6 +30,8 @@ def setup(process: str, level: str = "INFO", form: Format = "text", stream: Text
     root.setLevel(level)
     for chatty in ("httpx", "httpcore", "alembic"):  # a line per request, or per look at the schema
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+    # a connection that breaks is told by our own errors; the pool tells its roll-back too, with a traceback
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     logging.captureWarnings(True)
 
 

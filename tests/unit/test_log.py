@@ -118,3 +118,11 @@ def test_setup_twice_logs_once_and_a_renamed_process_starts_counting_afresh(root
         "WARNING master act.y: loud",
         "WARNING child act.y: loud",
     ]
+
+
+@pytest.mark.usefixtures("root")
+def test_a_broken_connection_brings_no_traceback_of_the_pool() -> None:
+    stream = io.StringIO()
+    setup("master", stream=stream)
+    logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset", exc_info=OSError("gone"))
+    assert stream.getvalue() == ""
