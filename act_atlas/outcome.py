@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from act.errors import JobError
+from act.errors import BadJobSpec, JobError
 from act_atlas.config import AtlasErrors
 from act_atlas.db.outputs import CHECK, MISSING, REMOVE, NewOutput
 from act_atlas.pandajob import PandaJob
@@ -84,7 +84,10 @@ def of_true_pilot(job: Job, attempt: Attempt) -> Outcome:
 def of_nordugrid(job: Job, attempt: Attempt, left: Left, policy: AtlasErrors) -> Outcome:
     """The report decides if there is one; without, the CE's error says whether to try again."""
     report = left.report
-    files = _files(job, report) if report is not None else ()
+    try:
+        files = _files(job, report) if report is not None else ()
+    except BadJobSpec as error:
+        return Outcome((Event.BROKEN,), f"what it should make is unknown: {error}", FAILED_CODE)
     if job.state == "tobekilled":
         _, why = _fault(job, attempt)
         return Outcome((Event.BROKEN,) if files else (Event.KILLED,), why, KILLED_CODE, files)

@@ -14,6 +14,8 @@ from act.db.schema import events
 from act.errors import IllegalMove
 from act.states import Machine, Step
 
+LONGEST_WHY = 4000  # far sides may have much to say
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -182,7 +184,7 @@ def _record(connection: Connection, ledger: Ledger, taken: list[_Taken], who: st
                 "event": step.event,
                 "target": step.target,
                 "who": who,
-                "why": t.move.why if step is t.path[0] else "asked for before",
+                "why": t.move.why[:LONGEST_WHY] if step is t.path[0] else "asked for before",
             }
             for t in taken
             for step in t.path

@@ -12,6 +12,7 @@ from act.errors import JobError
 ALIASES = {"davs": "https", "xroot": "root", "xroots": "roots"}
 PORTS = {"https": 443, "http": 80, "dav": 80, "root": 1094, "roots": 1094, "srm": 8443, "gsiftp": 2811}
 LONGEST = 4096
+LONGEST_HOST = 245  # with its port it stands in a column of the database
 
 _URL = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]*)(:(?P<port>[0-9]{1,5}))?"
@@ -54,7 +55,7 @@ def parse(url: str) -> Location:
     scheme = ALIASES.get(scheme, scheme)
     host, port = match["host"].lower(), int(match["port"] or PORTS.get(scheme, 0))
     local = scheme == "file"
-    if (host not in ("", "localhost") or match["port"]) if local else not host or port > 65535:
+    if (host not in ("", "localhost") or match["port"]) if local else not 0 < len(host) <= LONGEST_HOST or port > 65535:
         raise JobError(f"'{url[:200]}' names no possible host")
     return Location(scheme, "" if local else host, port, match["path"])
 

@@ -206,3 +206,9 @@ def test_a_row_that_rests_is_nobody_s_and_hears_a_wish_at_once(rows: Rows) -> No
     rows.db.run("test", lambda c: cejobs.hold(c, [job], holder="me", lease_s=60))
     rows.db.run("test", lambda c: cejobs.release(c, [job], holder="me", after_s=60))
     assert wish(rows, job, Event.CANCEL) == {job: "tocancel"}
+
+
+def test_a_reason_as_long_as_a_book_is_cut_and_stops_no_move(rows: Rows, job: int) -> None:
+    assert move(rows, Move(job, "running", Event.FAILED, "ä" * 100_000)) == {job: "failed"}
+    (told,) = rows.db.read("test", lambda c: cejobs.history(c, "cejob", [job]))[-1:]
+    assert told.why == "ä" * 4000

@@ -114,3 +114,11 @@ def test_a_finished_job_tells_every_output_and_no_error() -> None:
 def test_the_end_of_a_true_pilot_without_a_word_is_told_as_failure() -> None:
     told = speech.final(job(state="finished", truepilot=True), "act", "url", None, "")
     assert (told.job_status, told.pilot_error_code) == ("failed", 9000)
+
+
+def test_a_host_longer_than_any_and_a_job_whose_outputs_make_no_sense_hold_up_nobody() -> None:
+    far = Output("out.root", "g1", 10, "0000000a", surl=f"davs://{'a' * 300}/out.root")
+    (found, _) = end(Left(PilotReport("finished", {}, (far, LOG)))).files
+    assert (found.host, found.finding) == ("", "missing")
+    odd = end(Left(FINISHED), job="PandaID=1&outFiles=out%07.root")
+    assert (odd.events, odd.error_code) == ((Event.BROKEN,), 9000)
