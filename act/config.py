@@ -49,11 +49,15 @@ class Database(Section):
 
 
 class Paths(Section):
-    """Directories of the tower. ``store_dir`` holds results and answers of job sources; hosts may share it."""
+    """Directories of the tower. ``store_dir`` holds results and answers of job sources; hosts may share it.
+
+    work_dir: files of jobs that are at a submit point of this host, which must see them at the same path.
+    """
 
     state_dir: ConfigPath = Path("var/state")
     store_dir: ConfigPath = Path("var/store")
     run_dir: ConfigPath = Path("var/run")
+    work_dir: ConfigPath = Path("var/work")
 
 
 class Logging(Section):
@@ -165,7 +169,7 @@ class Polling(Section):
     missing_s: what must lie between the two complete answers that prove that a job is gone. sweep_s: how often
     orphans are looked for. silent_s: a CE that gave no complete answer for so long is silent, and deadlines stand
     still. delegation_idle_s: how long an unused delegation is kept at a CE. rerun_s: before failed staging is repeated.
-    lag_s: by how much what a CE tells of a job may be behind.
+    lag_s: by how much what a CE tells of a job may be behind. fetch_max_mb: of a single file; larger ones stay there.
     """
 
     status_s: Seconds = 30
@@ -178,6 +182,7 @@ class Polling(Section):
     submit_batch: Count = 100
     status_batch: int = Field(5000, ge=1, le=5000)
     fetch_batch: Count = 50
+    fetch_max_mb: Count = 200
     cancel_batch: Count = 500
     clean_batch: Count = 500
 
@@ -253,25 +258,61 @@ class TokenSource(Section):
 
 
 class CE(Section):
-    """What the operator says of one CE. token: speak to it with a bearer token instead of a proxy."""
+    """What the operator says of one CE. token: speak to it with a bearer token instead of a proxy. direct: jobs go
+    straight to it, although its CE type has submit points."""
 
     url: str = Field(min_length=1)
     flavour: str | None = None
     status: Literal["online", "offline"] = "online"
     max_jobs: int | None = Field(None, ge=0)
     max_waiting: int | None = Field(None, ge=0)
+    direct: bool = False
     option: tuple[Option, ...] = ()
     token: TokenSource | None = None
 
 
-class CEs(Section):
-    """CEs that need settings of their own; the others come from the job source."""
+class SubmitPoint(Section):
+    """A service through which jobs go to CEs of a type. host: the only one that reaches it; empty: all do.
 
+    option: as of CEs, for all that are reached through it.
+    """
+
+    name: str = Field(min_length=1, max_length=255)
+    flavour: str = Field(min_length=1)
+    host: str = ""
+    option: tuple[Option, ...] = ()
+
+
+class CEs(Section):
+    """CEs that need settings of their own, the others come from the job source; and the ways to them."""
+
+    submit_point: tuple[SubmitPoint, ...] = ()
     ce: tuple[CE, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> CEs:
+        names = [p.name for p in self.submit_point]
+        if twice := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"submit_point given more than once: {', '.join(sorted(twice))}")
+        return self
 
     def at(self, url: str) -> CE:
         """The settings of the CE with this URL; some that change nothing if there are none."""
         return next((ce for ce in self.ce if ce.url.rstrip("/") == url.rstrip("/")), CE(url=url))
+
+    def ways(self, flavour: str, url: str) -> tuple[str, ...]:
+        """The submit points that jobs may go through to a CE; "" is the way straight to it."""
+        points = tuple(p.name for p in self.submit_point if p.flavour == flavour)
+        return ("",) if self.at(url).direct or not points else points
+
+    def reached_from(self, host: str, submit_point: str) -> bool:
+        """Whether a host can speak to CEs behind a submit point."""
+        return not submit_point or any(p.name == submit_point and p.host in ("", host) for p in self.submit_point)
+
+    def options(self, url: str, submit_point: str) -> dict[str, str]:
+        """The options of a CE, over those of the submit point on the way to it."""
+        of_point = (o for p in self.submit_point if p.name == submit_point for o in p.option)
+        return {o.name: o.value for o in (*of_point, *self.at(url).option)}
 
 
 class CoreConfig(Section):

@@ -25,6 +25,7 @@ class ComputeElement(Protocol):
     """
 
     batch: int  # how many jobs one bulk call may carry
+    arm_batch: int  # how many of them `arm` may carry
 
     def probe(self) -> None:
         """The cheapest call that needs authorisation; returns if the CE answers us."""
@@ -36,8 +37,11 @@ class ComputeElement(Protocol):
         A description the CE would choke on as a whole must be refused here, not sent.
         """
 
-    def arm(self, ce_job_id: str, spec: JobSpec) -> None:
-        """Let the job run. Repeatable while the job still waits for it. Raises JobGone, CERefused."""
+    def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
+        """Let jobs run, by their ids at the CE. None: armed. Repeatable while a job still waits for it.
+
+        An exception leaves open which were armed.
+        """
 
     def list_ids(self) -> frozenset[str]:
         """All jobs of this credential at the CE: complete, or an exception."""
@@ -87,6 +91,9 @@ class CEFactory(Protocol):
 
         That is also said of a proxy with a token by a CE type, or the configured version of it, that takes none.
         """
+
+    def missing(self) -> str:
+        """Why CEs of this type cannot be spoken to from here, such as a missing library; "" if they can."""
 
     def summary(self, spec: JobSpec) -> dict[str, Any]:
         """The request as plain values in the units of this CE type, for people and for comparing."""

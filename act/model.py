@@ -107,7 +107,8 @@ class CEStatus:
 class CEAddress:
     """Where a CE is and how it is spoken to. All limits in seconds unless named otherwise.
 
-    url: e.g. https://ce.example.org:443/arex. submit_point: the schedd for CE types that have one.
+    url: e.g. https://ce.example.org:443/arex. submit_point: the service that jobs go through, for CE types that have
+    one; "": straight to the CE. work_dir: for files that a CE type keeps while it has a job.
     connect_s and read_s bound single waits, total_s one call, transfer_s one file.
     """
 
@@ -116,6 +117,7 @@ class CEAddress:
     url: str
     ca_dir: Path
     submit_point: str = ""
+    work_dir: Path = Path()
     connect_s: float = 10.0
     read_s: float = 60.0
     total_s: float = 120.0

@@ -10,7 +10,7 @@ is what pilots, and the CE when it stages files, act with towards storage.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, BinaryIO
@@ -44,6 +44,7 @@ class ArcCE:
     """`act.interfaces.ComputeElement` for ARC. ``address.options["rest"]`` pins the version of the interface."""
 
     batch = BATCH
+    arm_batch = 1  # each is an upload of its own
 
     def __init__(self, address: CEAddress, proxy: Proxy) -> None:
         self._rest = address.options.get("rest")
@@ -98,16 +99,20 @@ class ArcCE:
         results = iter(made)
         return [_created(next(results)) if isinstance(text, str) else text for text in texts]
 
-    def arm(self, ce_job_id: str, spec: JobSpec) -> None:
-        """Upload what the job waits for; its size is in the description, so half a file does not count."""
+    def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
+        """Upload what the jobs wait for; its size is in the description, so half a file does not count."""
+        return {ce_job_id: self._upload(ce_job_id, spec) for ce_job_id, spec in jobs.items()}
+
+    def _upload(self, ce_job_id: str, spec: JobSpec) -> JobError | None:
         with self._call(self._address.transfer_s) as rest:
             for name, content in xrsl.uploads(spec):
                 path = f"{_job_path(rest, ce_job_id)}/session/{quote(name)}"
                 answer = self._transport.request("PUT", path, data=content)
                 if answer.status == 404:
-                    raise JobGone(f"the CE does not know job {ce_job_id}")
+                    return JobGone(f"the CE does not know job {ce_job_id}")
                 if answer.status not in (200, 201):
-                    raise CERefused(f"the CE does not take {name} for the job: {answer.status} {answer.reason}")
+                    return CERefused(f"the CE does not take {name}: {answer.status} {answer.reason}")
+        return None
 
     def inspect(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
         """Details of all; a job that A-REX has just accepted has no name in them, so that is read from its files."""
@@ -202,6 +207,10 @@ class ArcFactory:
     def describe(self, job: Submission) -> str:
         """The xRSL of the job, without its delegation."""
         return xrsl.render(job)
+
+    def missing(self) -> str:
+        """Nothing: what it needs is installed with the tower."""
+        return ""
 
     def summary(self, spec: JobSpec) -> dict[str, Any]:
         """What that xRSL says, as plain values: see `xrsl.summary`."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 
@@ -137,6 +137,7 @@ class FakeCE:
         self.site = site
         self.proxy = proxy
         self.batch = site.batch
+        self.arm_batch = 1
 
     def probe(self) -> None:
         self.site.do("probe", lambda: None)
@@ -157,17 +158,18 @@ class FakeCE:
         self.site.jobs[ce_job_id] = FakeJob(name, job.queue, job.spec, delegation, owner=self.proxy.identity)
         return Created(ce_job_id)
 
-    def arm(self, ce_job_id: str, spec: JobSpec) -> None:
-        def work() -> None:
-            job = self.site.jobs.get(ce_job_id)
-            if job is None:
-                raise JobGone(ce_job_id)
-            if job.state == "inert":
-                job.state = "queued"
-            elif job.state in OVER:
-                raise CERefused("too late")
+    def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
+        return self.site.do("arm", lambda: {i: self._arm(i) for i in jobs}, list(jobs))
 
-        self.site.do("arm", work, ce_job_id)
+    def _arm(self, ce_job_id: str) -> JobError | None:
+        job = self.site.jobs.get(ce_job_id)
+        if job is None:
+            return JobGone(ce_job_id)
+        if job.state in OVER:
+            return CERefused("too late")
+        if job.state == "inert":
+            job.state = "queued"
+        return None
 
     def list_ids(self) -> frozenset[str]:
         mine = {i for i, j in self.site.jobs.items() if j.owner == self.proxy.identity}

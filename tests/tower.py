@@ -26,7 +26,7 @@ CONFIG = """
 <config>
   <database><url>{url}</url></database>
   <paths>
-    <state_dir>state</state_dir><store_dir>store</store_dir><run_dir>run</run_dir>
+    <state_dir>state</state_dir><store_dir>store</store_dir><run_dir>run</run_dir><work_dir>work</work_dir>
   </paths>
   <proxies><key_file>proxy.key</key_file></proxies>
   {extra}

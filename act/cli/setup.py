@@ -8,6 +8,7 @@ from pathlib import Path
 from act import keys
 from act.config import CORE_FILE, CoreConfig, load_core, template
 from act.daemons import registry
+from act.daemons.lease import must_cover
 from act.db import migrate
 from act.db.engine import Database
 from act.files import write_file
@@ -29,7 +30,8 @@ def write_config(directory: Path, *, force: bool) -> Iterator[str]:
 
 def prepare(config: CoreConfig) -> Iterator[str]:
     """Directories, key file and database."""
-    for path in (config.paths.state_dir, config.paths.store_dir, config.paths.run_dir):
+    paths = config.paths
+    for path in (paths.state_dir, paths.store_dir, paths.run_dir, paths.work_dir):
         path.mkdir(mode=0o750, parents=True, exist_ok=True)
         yield f"{path}: ready"
     made = keys.make_key(config.proxies.key_file)
@@ -45,6 +47,8 @@ def check_config() -> list[str]:
     """Read every configuration file; returns what was read. Raises ConfigError with all that is wrong."""
     config = load_core()
     registry.enabled(config)
+    for name in ("call_s", "transfer_s"):
+        must_cover(config.leases, f"timeouts/{name}", getattr(config.timeouts, name))
     return [CORE_FILE, *(a.check_config() for a in plugins("act.app").values())]
 
 

@@ -38,7 +38,7 @@ class Context:
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process
         self._used: set[Lane] = set()
         self._lock = threading.Lock()
-        self._urls: dict[int, str] = {}
+        self._places: dict[int, tuple[str, str]] = {}
 
     def ce(self, lane: Lane) -> ComputeElement:
         """The CE of a lane, bound to the lane's credential as it is now. Only one thread works on a lane.
@@ -107,9 +107,17 @@ class Context:
 
     def settings(self, ce_id: int) -> CESettings:
         """What the operator's configuration says of a CE."""
-        if ce_id not in self._urls:
-            self._urls |= self.db.read("urls", lambda c: ces.urls(c, [ce_id]))
-        return self.config.ces.at(self._urls[ce_id])
+        return self.config.ces.at(self._place(ce_id)[0])
+
+    def reaches(self, ce_id: int) -> bool:
+        """Whether this host can speak to a CE: not if it is behind a submit point of another host."""
+        return self.config.ces.reached_from(self.host, self._place(ce_id)[1])
+
+    def _place(self, ce_id: int) -> tuple[str, str]:
+        """URL and submit point of a CE, which never change."""
+        if ce_id not in self._places:
+            self._places |= self.db.read("places", lambda c: ces.places(c, [ce_id]))
+        return self._places[ce_id]
 
     def factory(self, flavour: str) -> CEFactory:
         """The plugin of a CE type."""
@@ -119,19 +127,18 @@ class Context:
     def address(self, row: Any) -> CEAddress:
         """A row of ``ces`` with the time limits and options from the configuration."""
         t = self.config.timeouts
-        self._urls[row.id] = row.url
-        options = {o.name: o.value for o in self.settings(row.id).option}
         return CEAddress(
             ce_id=row.id,
             flavour=row.flavour,
             url=row.url,
             ca_dir=self.config.ca_dir,
             submit_point=row.submit_point,
+            work_dir=self.config.paths.work_dir,
             connect_s=t.connect_s,
             read_s=t.read_s,
             total_s=t.call_s,
             transfer_s=t.transfer_s,
-            options=options,
+            options=self.config.ces.options(row.url, row.submit_point),
         )
 
     def was_used(self, lane: Lane) -> bool:

@@ -44,7 +44,7 @@ class Entry:
 
 
 def all_daemons() -> dict[str, Entry]:
-    """Every daemon by name."""
+    """Every daemon by name, those of CE types included that cannot be spoken to from here."""
     entries = [Entry(name, target) for name, target in ONCE.items()]
     for flavour in sorted(e.name for e in entry_points(group="act.ce")):
         entries += [Entry(f"{kind}-{flavour}", target, flavour) for kind, target in PER_FLAVOUR.items()]
@@ -55,16 +55,22 @@ def all_daemons() -> dict[str, Entry]:
     return {e.name: e for e in entries}
 
 
+def missing() -> dict[str, str]:
+    """CE type -> why it cannot be spoken to from here; only those that cannot."""
+    return {flavour: why for flavour, factory in plugins("act.ce").items() if (why := factory.missing())}
+
+
 def enabled(config: CoreConfig) -> dict[str, tuple[Entry, int]]:
-    """Name -> (daemon, number of processes), without those that are disabled. ConfigError for unknown names."""
-    known = all_daemons()
+    """Name -> (daemon, number of processes), without those that are disabled or cannot work here. ConfigError for
+    unknown names."""
+    known, absent = all_daemons(), missing()
     settings = {d.name: d for d in config.daemons.daemon}
     if unknown := sorted(set(settings) - set(known)):
         raise ConfigError(f"daemons/daemon: unknown {', '.join(unknown)} (known: {', '.join(sorted(known))})")
     return {
         name: (entry, settings[name].processes if name in settings else 1)
         for name, entry in known.items()
-        if not (name in settings and settings[name].disabled)
+        if not (name in settings and settings[name].disabled) and entry.flavour not in absent
     }
 
 

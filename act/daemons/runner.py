@@ -173,9 +173,11 @@ class Runner:
             log.info("%s: %d claims of dead predecessors have ended", self.daemon.name, n)
 
     def _allowed(self, found: Sequence[Key]) -> list[Key]:
-        """Without lanes whose CE's breaker is open or whose credential rests; one lane may probe when it is time."""
+        """Without lanes whose CE's breaker is open or whose credential rests; one lane may probe when it is time.
+        Lanes behind submit points of other hosts are for those hosts."""
+        found = [lane for lane in found if not isinstance(lane, Lane) or self.context.reaches(lane.ce_id)]
         if not any(isinstance(lane, Lane) for lane in found):
-            return list(found)
+            return found
         config = self.context.config.breaker
         host = self.context.host
         shut, paused = self.daemon.db.read("allowed", lambda c: (ces.shut(c, host), lanes.paused(c)))

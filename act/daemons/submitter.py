@@ -15,7 +15,7 @@ from act.daemons.base import Daemon, Key, Lane
 from act.daemons.lease import Lease
 from act.db import cejobs, ces, claims, credentials, lanes, meta, specs
 from act.db.claims import Limits
-from act.db.engine import AnyRow
+from act.db.engine import AnyRow, chunks
 from act.db.moves import Move
 from act.errors import CEBroken, CEFull, CERefused, CEUnreachable, CredentialError, JobError, JobGone, OutcomeUnknown
 from act.interfaces import ComputeElement
@@ -176,23 +176,30 @@ class Submitter(Daemon):
 def arm_all(ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec], lease: Lease) -> list[Move]:
     """Arm created rows; returns the moves to write down. Rows that could not be armed stay for the reconciler."""
     moves = []
-    for row in rows:
+    for part in chunks(rows, ce.arm_batch):
         lease.check()
         try:
-            ce.arm(row.ce_job_id, jobs[row.jobspec_id])
-        except JobGone:
-            continue  # the reconciler finds out what became of it
-        except CERefused as error:
-            log.warning("attempt %d: the CE does not take its inputs: %s", row.id, error)
-            continue
+            answers = ce.arm({row.ce_job_id: jobs[row.jobspec_id] for row in part})
         except CEBroken as error:
-            log.warning("attempt %d is not armed yet: %s", row.id, error)
+            log.warning("attempts %s are not armed yet: %s", _ids(part), error)
             continue
         except CEUnreachable as error:
-            log.warning("attempt %d and those after it are not armed yet: %s", row.id, error)
+            log.warning("attempts %s and those after them are not armed yet: %s", _ids(part), error)
             break
-        moves.append(Move(row.id, "created", Event.ARMED))
+        for row in part:
+            answer = answers.get(row.ce_job_id, _UNANSWERED)
+            if answer is None:
+                moves.append(Move(row.id, "created", Event.ARMED))
+            elif not isinstance(answer, JobGone):  # of one that is gone the reconciler finds out what became of it
+                log.warning("attempt %d: the CE does not let it run: %s", row.id, answer)
     return moves
+
+
+_UNANSWERED = CERefused("no answer for this job")
+
+
+def _ids(rows: Sequence[AnyRow]) -> str:
+    return ", ".join(str(r.id) for r in rows[:5]) + (" ..." if len(rows) > 5 else "")
 
 
 def bulk_size(ce: ComputeElement, config: CoreConfig) -> int:

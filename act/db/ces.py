@@ -46,6 +46,12 @@ def queues(connection: Connection, ce_id: int) -> Sequence[AnyRow]:
     ).all()
 
 
+def places(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, str]]:
+    """CE id -> URL and submit point."""
+    rows = connection.execute(select(ces.c.id, ces.c.url, ces.c.submit_point).where(ces.c.id.in_(ids)))
+    return {r.id: (r.url, r.submit_point) for r in rows}
+
+
 def urls(connection: Connection, ids: Collection[int]) -> dict[int, str]:
     """CE id -> URL."""
     return {r.id: r.url for r in connection.execute(select(ces.c.id, ces.c.url).where(ces.c.id.in_(ids)))}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, CursorResult, Engine, Row, create_engine, event, make_url
@@ -197,7 +197,7 @@ def _sqlite_begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
-def chunks(items: list[T], size: int = 500) -> Iterator[list[T]]:
+def chunks(items: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """``items`` in lists of at most ``size``."""
     for start in range(0, len(items), size):
         yield items[start : start + size]

@@ -84,7 +84,7 @@ def move(
 
 
 def _lock(
-    connection: Connection, ledger: Ledger, moves: list[Move], who: str, holder: str | None, skip_locked: bool
+    connection: Connection, ledger: Ledger, moves: Sequence[Move], who: str, holder: str | None, skip_locked: bool
 ) -> list[_Taken]:
     table = ledger.table
     wishes = "wish" in table.c

@@ -37,6 +37,7 @@ class GetJob(AtlasDaemon):
         self._due: dict[str, float] = {}
         self._empty: set[str] = set()  # queues that had nothing when last asked
         self._leftovers_due = 0.0
+        self._unstored: dict[str, bytes] = {}  # answers that the store did not take, by the names they have there
         self._stats: QueueStats = {}
         self._stats_due = 0.0
 
@@ -82,12 +83,14 @@ class GetJob(AtlasDaemon):
             raise
 
     def _keep(self, stored: str, answer: bytes) -> None:
-        """Put an answer into the store, where a crash cannot reach it. Jobs are not lost only because that fails."""
+        """Put an answer into the store, where a crash cannot reach it. Jobs are not lost only because that fails,
+        and not because the database fails too."""
         try:
             with self.context.store.write(stored) as out:
                 out.write(answer)
         except StorageUnavailable as error:
             log.error("an answer with jobs goes to the database only, a crash would lose it: %s", error)
+            self._unstored[stored] = answer
 
     def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
         """How many jobs the queue may get now."""
@@ -123,6 +126,7 @@ class GetJob(AtlasDaemon):
             log.error("queue %s: PanDA sent job %s, which makes no sense: %s", queue, bad.pandaid, bad.reason)
         first_s = self.atlas.panda.first_heartbeat_s
         ids = self.db.run("intake", lambda c: db.add(c, queue, acquired, heartbeat_in_s=first_s, who=self.name))
+        self._unstored.pop(stored, None)
         try:
             self.context.store.remove(stored)
         except StorageUnavailable:  # a copy that stays is taken again, which changes nothing
@@ -130,16 +134,20 @@ class GetJob(AtlasDaemon):
         return len(ids)
 
     def _take_leftovers(self) -> int:
-        taken = 0
+        taken = sum(self._take(_queue(stored), stored, answer) for stored, answer in list(self._unstored.items()))
         for stored in self.context.store.list(INTAKE):
-            queue = unquote(stored.split("/")[-2])
             try:
                 answer = self.context.store.read(stored)
             except OutputMissing:
                 continue  # it was no leftover: whoever fetched it has taken it
-            taken += self._take(queue, stored, answer)
+            taken += self._take(_queue(stored), stored, answer)
         self._leftovers_due = time.monotonic() + LEFTOVERS_S
         return taken
+
+
+def _queue(stored: str) -> str:
+    """The queue that an answer is for."""
+    return unquote(stored.split("/")[-2])
 
 
 def _label(queue: QueueInfo) -> str | None:

@@ -104,7 +104,7 @@ class PandaToCE(AtlasDaemon):
         """Only rows still under our claim get an attempt: it is locked before the attempt is made."""
         rows = db.get(connection, [g.row.id for g in good], lock=True)
         good = [g for g in good if g.row.id in rows and rows[g.row.id].claimed_by == holder]
-        places = _places(connection, {e for g in good for e in g.made.candidates})
+        places = self._places(connection, {e for g in good for e in g.made.candidates})
         ids = cejobs.add(connection, [self._attempt(g, places) for g in good], who=self.name)
         moves = [
             Move(g.row.id, "sent", Event.ATTEMPT, f"attempt {i}", _begun(g.row, g.made, i))
@@ -112,7 +112,15 @@ class PandaToCE(AtlasDaemon):
         ]
         return len(db.move(connection, [*moves, *bad], who=self.name, holder=holder))
 
-    def _attempt(self, ready: _Ready, places: Mapping[Endpoint, int]) -> cejobs.NewAttempt:
+    def _places(self, connection: Connection, endpoints: Iterable[Endpoint]) -> dict[Endpoint, tuple[int, ...]]:
+        """CE queue ids of endpoints: one for each way that leads there."""
+        ways = self.context.config.ces.ways
+        return {
+            e: tuple(ces.ensure(connection, e.flavour, e.url, e.queue, way) for way in ways(e.flavour, e.url))
+            for e in endpoints
+        }
+
+    def _attempt(self, ready: _Ready, places: Mapping[Endpoint, tuple[int, ...]]) -> cejobs.NewAttempt:
         return cejobs.NewAttempt(
             app=db.SOURCE,
             appjob_id=ready.row.id,
@@ -121,15 +129,10 @@ class PandaToCE(AtlasDaemon):
             priority=ready.row.priority,
             proxy_id=ready.proxy_id,
             spec=ready.made.spec,
-            cequeue_ids=tuple(places[e] for e in ready.made.candidates),
+            cequeue_ids=tuple(i for e in ready.made.candidates for i in places[e]),
         )
 
 
 def _begun(row: AnyRow, made: Conversion, cejob_id: int) -> dict[str, Any]:
     """What the row of a job says of its new attempt."""
     return {"cejob_id": cejob_id, "due": NOW, "truepilot": made.truepilot, "attempts": row.attempts + 1}
-
-
-def _places(connection: Connection, endpoints: Iterable[Endpoint]) -> dict[Endpoint, int]:
-    """CE queue ids of endpoints."""
-    return {e: ces.ensure(connection, e.flavour, e.url, e.queue) for e in endpoints}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from act.db.engine import chunks
 from act.interfaces import CEFactory, ComputeElement
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.simulation import TestCA
@@ -64,6 +65,11 @@ class Site:
         self.made += ids
         assert len(ids) == len(specs), answers
         return ids
+
+    def arm(self, ce: ComputeElement, jobs: Mapping[str, JobSpec]) -> None:
+        """Let jobs run, in as many calls as it takes."""
+        for part in chunks(list(jobs), ce.arm_batch):
+            assert ce.arm({job: jobs[job] for job in part}) == dict.fromkeys(part)
 
     def wait(
         self, ce: ComputeElement, ids: Sequence[str], wanted: Sequence[Event] = ENDED, within_s: float | None = None

@@ -54,9 +54,8 @@ class Ran:
 @pytest.fixture(scope="module")
 def ran(site: Site, ce: ComputeElement, delegation: str) -> Ran:
     ids = site.create(ce, delegation, GOOD, BARE, BAD, ARGUMENTS, BARE)
-    for job, spec in zip(ids, (GOOD, BARE, BAD, ARGUMENTS), strict=False):
-        ce.arm(job, spec)
-    ce.arm(ids[0], GOOD)
+    site.arm(ce, dict(zip(ids, (GOOD, BARE, BAD, ARGUMENTS), strict=False)))
+    site.arm(ce, {ids[0]: GOOD})
     return Ran(*ids, statuses=site.wait(ce, ids[:4]))
 
 
@@ -98,10 +97,10 @@ def test_an_armed_job_runs_and_its_output_can_be_fetched(ran: Ran, ce: ComputeEl
     assert fetched(ce, ran.bare, "out.txt") == "ran\n"
 
 
-def test_arming_twice_is_the_same_as_once(ran: Ran, ce: ComputeElement) -> None:
+def test_arming_twice_is_the_same_as_once(site: Site, ran: Ran, ce: ComputeElement) -> None:
     assert ran.statuses[ran.good].event is Event.FINISHED
     assert fetched(ce, ran.good, "out.txt") == "hello\nworld\n"
-    ce.arm(ran.good, GOOD)
+    site.arm(ce, {ran.good: GOOD})
     status = ce.status([ran.good])[ran.good]
     assert isinstance(status, CEStatus)
     assert status.event is Event.FINISHED
@@ -130,7 +129,7 @@ def test_a_file_that_is_not_there_is_missing(ran: Ran, ce: ComputeElement) -> No
 
 def test_a_running_job_can_be_killed(site: Site, ce: ComputeElement, delegation: str) -> None:
     [job] = site.create(ce, delegation, LONG)
-    ce.arm(job, LONG)
+    site.arm(ce, {job: LONG})
     site.wait(ce, [job], [Event.RUNNING])
     assert ce.kill([job]) == {job: None}
     assert site.wait(ce, [job])[job].event is Event.KILLED
@@ -168,8 +167,7 @@ def test_a_job_the_ce_does_not_know_is_an_answer_for_that_job(ran: Ran, ce: Comp
     assert isinstance(mixed["nor-this"], JobGone)
     with pytest.raises(JobGone):
         ce.fetch("no-such-job", "out.txt", io.BytesIO())
-    with pytest.raises(JobGone):
-        ce.arm("no-such-job", BARE)
+    assert isinstance(ce.arm({"no-such-job": BARE})["no-such-job"], JobGone)
 
 
 def test_asking_for_no_job_is_no_error(ce: ComputeElement) -> None:

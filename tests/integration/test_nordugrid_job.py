@@ -54,7 +54,7 @@ class FarSides:
         spec = convert(job, queues[QUEUE], config, flavour="arc", created=time.time()).spec
         (made,) = self.ce.create([Submission(1, f"act.{job.panda_id}", spec, "default")], self.ce.delegate())
         assert isinstance(made, Created)
-        self.ce.arm(made.ce_job_id, spec)
+        assert self.ce.arm({made.ce_job_id: spec}) == {made.ce_job_id: None}
         return job, made.ce_job_id
 
     def wait(self, ce_job_id: str) -> CEStatus:

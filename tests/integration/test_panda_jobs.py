@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 from sqlalchemy import select
 
 from act import faults
+from act.daemons.runner import Runner
 from act.db import cejobs, meta, specs
 from act.db.schema import archive
-from act.errors import SourceUnreachable
+from act.errors import DatabaseBusy, SourceUnreachable
 from act.states import Event
 from act_atlas import db
+from act_atlas.daemons.getjob import GetJob
 from act_atlas.daemons.panda2ce import joblog_name
 from tests.integration.panda_tower import QUEUE, PandaTower
 from tests.power import Crash, Power
@@ -72,6 +76,20 @@ def test_an_answer_that_was_not_yet_in_the_database_when_the_tower_died_is_taken
     panda_tower.once("getjob")
     assert panda_tower.job(pandaid).state == "sent"
     assert panda_tower._context.store.list(f"intake/{QUEUE}") == []
+
+
+def test_an_answer_that_neither_store_nor_database_take_is_not_lost_while_the_daemon_lives(
+    panda_tower: PandaTower, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (pandaid,) = panda_tower.order()
+    monkeypatch.setenv("ACT_FAULT", "store.commit:before:fail tx.intake:before:fail")
+    with closing(GetJob(panda_tower._context, "getjob")) as daemon:
+        runner = Runner(daemon, threads=2, lane_deadline_s=60)
+        with pytest.raises(DatabaseBusy):
+            runner.once()
+        assert panda_tower.db.read("t", lambda c: db.find(c, pandaid)) is None
+        runner.once()
+    assert panda_tower.job(pandaid).state == "sent"
 
 
 def test_a_job_that_is_handed_over_twice_is_there_once(panda_tower: PandaTower) -> None:

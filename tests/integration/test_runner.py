@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from act.config import CEs, SubmitPoint
 from act.daemons.base import Daemon, Key, Lane
 from act.daemons.runner import RESTART_EXIT, Runner
 from act.db import ces, meta
@@ -137,3 +138,18 @@ def test_a_pass_under_way_is_finished_before_the_process_ends(tower: Tower, tmp_
 
     assert run(Work(tower, [None], do), begun.is_set) == 0
     assert ended.is_set()
+
+
+def test_lanes_behind_a_submit_point_of_another_host_are_left_to_that_host(tower: Tower) -> None:
+    def lane(point: str) -> Lane:
+        queue = tower.db.run("t", lambda c: ces.ensure(c, "fake", "https://ce.example.org", "", point))
+        return Lane(tower.ce_of(queue), tower.proxy_id)
+
+    context = tower._context
+    points = tuple(SubmitPoint(name=n, flavour="fake", host=h) for n, h in (("here", context.host), ("any", ""),
+                                                                            ("elsewhere", "other-host")))  # fmt: skip
+    context.config = context.config.model_copy(update={"ces": CEs(submit_point=points)})
+    lanes = [lane(point) for point in ("", "here", "any", "elsewhere", "gone from the configuration")]
+    work = Work(tower, lanes, lambda key: 0)
+    Runner(work, threads=2, lane_deadline_s=60).once()
+    assert work.passes == Counter(lanes[:3])

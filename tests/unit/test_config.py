@@ -6,13 +6,26 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import pytest
+from click.testing import CliRunner
 from lxml import etree
 from pydantic import ValidationError
 
-from act.config import CORE_FILE, CORE_VARIABLE, CoreConfig, Database, load_core, template
+from act.cli.actctl import main
+from act.config import (
+    CE,
+    CORE_FILE,
+    CORE_VARIABLE,
+    CEs,
+    CoreConfig,
+    Database,
+    Option,
+    SubmitPoint,
+    load_core,
+    template,
+)
 from act.errors import ConfigError
 from act.xmlconfig import Section, load_xml
-from act_atlas.config import ATLAS_FILE, AtlasConfig, load_atlas
+from act_atlas.config import ATLAS_FILE, ATLAS_VARIABLE, AtlasConfig, load_atlas
 
 
 def write(directory: Path, text: str) -> Path:
@@ -202,6 +215,23 @@ def test_values_of_panda_that_make_no_sense_are_refused(tmp_path: Path, xml: str
     assert told in line
 
 
+@pytest.mark.parametrize(("core", "atlas", "told"), [
+    ("", "<storages><total_s>570</total_s></storages>",
+     ["storages/total_s in aCTConfigATLAS.xml is 570 s", "leases/lease_s", "570 s, in aCTConfigARC.xml", "raise"]),
+    ("<leases><lease_s>100</lease_s></leases>", "", ["timeouts/call_s is 120 s", "70 s"]),
+    ("<timeouts><transfer_s>900</transfer_s></timeouts>", "", ["timeouts/transfer_s is 900 s", "570 s"]),
+])  # fmt: skip
+def test_a_call_that_takes_longer_than_a_claim_lasts_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, core: str, atlas: str, told: list[str]
+) -> None:
+    files = {CORE_VARIABLE: (CORE_FILE, core), ATLAS_VARIABLE: (ATLAS_FILE, atlas)}
+    for variable, (name, text) in files.items():
+        (tmp_path / name).write_text(f"<config>{text}</config>")
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    result = CliRunner().invoke(main, ["config", "check"])
+    assert (result.exit_code, [words for words in told if words not in result.output]) == (78, [])
+
+
 def test_configuration_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         CoreConfig().paths.store_dir = Path("/elsewhere")  # type: ignore[misc]
@@ -247,3 +277,19 @@ def test_a_missing_file_tells_how_to_make_one(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="actctl init"):
         load_core()
+
+
+def test_jobs_go_through_all_submit_points_of_the_ce_type_unless_the_ce_is_spoken_to_directly() -> None:
+    points = tuple(SubmitPoint(name=n, flavour=f) for n, f in (("s1", "condor"), ("s2", "condor"), ("x", "other")))
+    ces = CEs(submit_point=points, ce=(CE(url="near:9619", direct=True),))
+    assert ces.ways("condor", "far:9619") == ("s1", "s2")
+    assert ces.ways("condor", "near:9619") == ("",)
+    assert ces.ways("arc", "https://ce/arex") == ("",)
+
+
+def test_options_of_a_ce_come_before_those_of_the_submit_point() -> None:
+    options = tuple(Option(name=n, value="point's") for n in ("a", "b"))
+    point = SubmitPoint(name="s1", flavour="condor", option=options)
+    ces = CEs(submit_point=(point,), ce=(CE(url="far:9619", option=(Option(name="b", value="CE's"),)),))
+    assert ces.options("far:9619", "s1") == {"a": "point's", "b": "CE's"}
+    assert ces.options("far:9619", "") == {"b": "CE's"}
