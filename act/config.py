@@ -169,7 +169,7 @@ class Polling(Section):
     missing_s: what must lie between the two complete answers that prove that a job is gone. sweep_s: how often
     orphans are looked for. silent_s: a CE that gave no complete answer for so long is silent, and deadlines stand
     still. delegation_idle_s: how long an unused delegation is kept at a CE. rerun_s: before failed staging is repeated.
-    lag_s: by how much what a CE tells of a job may be behind. fetch_max_mb: of a single file; larger ones stay there.
+    lag_s: by how much what a CE tells of a job may be behind. fetch_max_mb: no larger file is fetched.
     """
 
     status_s: Seconds = 30
@@ -180,7 +180,7 @@ class Polling(Section):
     rerun_s: Seconds = 60
     lag_s: Seconds = 120
     submit_batch: Count = 100
-    status_batch: int = Field(5000, ge=1, le=5000)
+    status_batch: Count = 20000
     fetch_batch: Count = 50
     fetch_max_mb: Count = 200
     cancel_batch: Count = 500

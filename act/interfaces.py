@@ -26,6 +26,7 @@ class ComputeElement(Protocol):
 
     batch: int  # how many jobs one bulk call may carry
     arm_batch: int  # how many of them `arm` may carry
+    status_batch: int  # how many of them one poll may ask about
 
     def probe(self) -> None:
         """The cheapest call that needs authorisation; returns if the CE answers us."""

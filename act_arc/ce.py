@@ -45,6 +45,7 @@ class ArcCE:
 
     batch = BATCH
     arm_batch = 1  # each is an upload of its own
+    status_batch = _IDS_PER_STATUS
 
     def __init__(self, address: CEAddress, proxy: Proxy) -> None:
         self._rest = address.options.get("rest")

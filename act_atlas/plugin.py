@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from act.config import load_core
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
 from act_atlas import db, supply
@@ -21,8 +22,10 @@ class Atlas:
     config_file = ATLAS_FILE
 
     def check_config(self) -> str:
-        """Read aCTConfigATLAS.xml."""
-        load_atlas()
+        """Read aCTConfigATLAS.xml, and see that it goes with aCTConfigARC.xml."""
+        from act_atlas.daemons import validator  # only who checks needs it
+
+        validator.check_config(load_core(), load_atlas())
         return ATLAS_FILE
 
     def daemons(self) -> Mapping[str, str]:
@@ -32,6 +35,7 @@ class Atlas:
             "cric": f"{package}.cric:Cric",
             "getjob": f"{package}.getjob:GetJob",
             "panda2arc": f"{package}.panda2ce:PandaToCE",
+            "panda2condor": f"{package}.panda2ce:PandaToCE",
             "pandastatus": f"{package}.pandastatus:PandaStatus",
             "validator": f"{package}.validator:Validator",
             "heartbeat": f"{package}.heartbeat:Heartbeat",

@@ -6,7 +6,7 @@ Source of the rules: the meaning of CRIC's pandaqueue fields; local settings win
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ from act.errors import ConfigError
 from act_atlas.config import AtlasConfig, Cric, QueueOverride
 
 WEEK_MIN = 7 * 24 * 60
+TRUE_PILOT_ONLY = frozenset({"condor"})  # CE types that neither move data nor know of PanDA
 _TYPES = {"production": "production", "special": "production", "analysis": "analysis", "unified": "unified"}
 _ARC_DEFAULT_PATH = "/arex"
 
@@ -38,8 +39,8 @@ class QueueInfo:
     """One PanDA queue.
 
     truepilot: pilots move data and talk to PanDA themselves; else the CE moves data (NorduGrid mode).
-    push: the job goes along with the pilot. maxrss_mb: of a whole job, 0 if not told. maxjobs, max_waiting: None means
-    no limit of its own.
+    push: the job goes along with the pilot. maxrss_mb: of a whole job, 0 if not told. walltime_told: maxwalltime_min is
+    the queue's own, not what all have. maxjobs, max_waiting: None means no limit of its own.
     """
 
     name: str
@@ -53,6 +54,7 @@ class QueueInfo:
     maxrss_mb: int = 0
     maxtime_s: int = 0
     maxwalltime_min: int = WEEK_MIN
+    walltime_told: bool = False
     truepilot: bool = True
     push: bool = True
     endpoints: tuple[Endpoint, ...] = ()
@@ -60,8 +62,12 @@ class QueueInfo:
     max_waiting: int | None = None
 
     def candidates(self, flavour: str) -> tuple[Endpoint, ...]:
-        """The CE queues of one CE type; () if there are none for now."""
-        return tuple(e for e in self.endpoints if e.flavour == flavour)
+        """The CE queues of one CE type; () if there are none for now, or it cannot run jobs in the queue's mode."""
+        return tuple(e for e in self.endpoints if e.flavour == flavour and self.suits(flavour))
+
+    def suits(self, flavour: str) -> bool:
+        """Whether CEs of a type can run jobs in the queue's mode."""
+        return self.truepilot or flavour not in TRUE_PILOT_ONLY
 
 
 def is_selected(facts: Mapping[str, Any], config: Cric) -> bool:
@@ -92,7 +98,7 @@ def from_cric(name: str, facts: Mapping[str, Any], problems: list[str]) -> Queue
     ces = [ce for ce in _list(name, facts, "queues") if isinstance(ce, Mapping)]
     tools = (_mapping(name, facts, "copytools"), *_mapping(name, facts, "acopytools").values())
     maxtime_s = _integer(name, facts, "maxtime")
-    longest_min = max((_integer(name, ce, "ce_queue_maxwctime") for ce in ces), default=0)
+    longest_min = maxtime_s // 60 or max((_integer(name, ce, "ce_queue_maxwctime") for ce in ces), default=0)
     return QueueInfo(
         name=name,
         schedconfig=_text(facts, "panda_resource") or name,
@@ -104,7 +110,8 @@ def from_cric(name: str, facts: Mapping[str, Any], problems: list[str]) -> Queue
         corecount=_integer(name, facts, "corecount") or 1,
         maxrss_mb=_integer(name, facts, "maxrss"),
         maxtime_s=maxtime_s,
-        maxwalltime_min=_walltime(maxtime_s // 60 or longest_min),
+        maxwalltime_min=_walltime(longest_min),
+        walltime_told=longest_min > 0,
         truepilot=not any("mv" in tool for tool in tools if isinstance(tool, Mapping | list)),
         push="push" in _text(facts, "workflow"),
         endpoints=_endpoints(name, ces, problems),
@@ -118,6 +125,7 @@ def from_facts(name: str, facts: Mapping[str, Any]) -> QueueInfo:
         ces = tuple(Endpoint(**{k: str(v) for k, v in e.items()}) for e in endpoints)
     except (TypeError, AttributeError) as exc:
         raise BadQueue(f"queue {name}: an endpoint must have flavour, url and queue: {exc}") from exc
+    longest_min = _integer(name, facts, "maxwalltime")
     return QueueInfo(
         name=name,
         schedconfig=_text(facts, "schedconfig") or name,
@@ -129,7 +137,8 @@ def from_facts(name: str, facts: Mapping[str, Any]) -> QueueInfo:
         corecount=_integer(name, facts, "corecount") or 1,
         maxrss_mb=_integer(name, facts, "maxrss"),
         maxtime_s=_integer(name, facts, "maxtime"),
-        maxwalltime_min=_walltime(_integer(name, facts, "maxwalltime")),
+        maxwalltime_min=_walltime(longest_min),
+        walltime_told=longest_min > 0,
         truepilot=_flag(name, facts, "truepilot"),
         push=_flag(name, facts, "push"),
         endpoints=ces,
@@ -141,9 +150,11 @@ def with_override(queue: QueueInfo, local: QueueOverride) -> QueueInfo:
     names = ("status", "type", "schedconfig", "corecount", "maxwalltime_min", "truepilot", "push", "maxjobs",
              "max_waiting")  # fmt: skip
     given = {n: getattr(local, n) for n in names if getattr(local, n) is not None}
+    if local.maxwalltime_min is not None:
+        given["walltime_told"] = True
     if local.endpoint:
         given["endpoints"] = tuple(
-            Endpoint(e.flavour, ce_url(e.url) if e.flavour == "arc" else e.url, e.queue) for e in local.endpoint
+            Endpoint(e.flavour, _ADDRESS.get(e.flavour, str)(e.url), e.queue) for e in local.endpoint
         )
     return replace(queue, **given)
 
@@ -188,26 +199,33 @@ def ce_url(endpoint: str) -> str:
 def _endpoints(name: str, ces: Sequence[Mapping[str, Any]], problems: list[str]) -> tuple[Endpoint, ...]:
     found: dict[Endpoint, None] = {}
     for ce in ces:
-        flavour = _text(ce, "ce_flavour").upper()
-        if ce.get("ce_state") != "ACTIVE" or flavour not in ("ARC-CE", "HTCONDOR-CE"):
+        flavour = _FLAVOURS.get(_text(ce, "ce_flavour").upper())
+        if ce.get("ce_state") != "ACTIVE" or flavour is None:
             continue
         try:
-            address = _text(ce, "ce_endpoint")
-            url = ce_url(address) if flavour == "ARC-CE" else _condor_address(address)
+            url = _ADDRESS[flavour](_text(ce, "ce_endpoint"))
         except BadQueue as exc:
             problems.append(f"queue {name}: {exc}")
             continue
-        kind = "arc" if flavour == "ARC-CE" else "condor"
-        found[Endpoint(kind, url, _text(ce, "ce_queue_name"), _text(ce, "ce_jobmanager"))] = None
+        found[Endpoint(flavour, url, _text(ce, "ce_queue_name"), _text(ce, "ce_jobmanager"))] = None
     named = tuple(e for e in found if e.queue != "default")
     return named or tuple(found)
 
 
-def _condor_address(endpoint: str) -> str:
-    address = endpoint.partition("://")[2] or endpoint
-    if not address:
-        raise BadQueue("a CE has no endpoint")
-    return address if ":" in address else f"{address}:9619"
+def collector_of(endpoint: str) -> str:
+    """``host:port`` of the collector of an HTCondor-CE from any form that is in use. Raises BadQueue."""
+    try:
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
+        host, port = parts.hostname, parts.port
+    except ValueError as exc:
+        raise BadQueue(f"CE endpoint '{endpoint}': {exc}") from exc
+    if not host or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
+        raise BadQueue(f"CE endpoint '{endpoint}' has no host name")
+    return f"{f'[{host}]' if ':' in host else host}:{port or 9619}"
+
+
+_FLAVOURS = {"ARC-CE": "arc", "HTCONDOR-CE": "condor"}
+_ADDRESS: Mapping[str, Callable[[str], str]] = {"arc": ce_url, "condor": collector_of}
 
 
 def _walltime(minutes: int) -> int:

@@ -1,15 +1,16 @@
-"""How many jobs a PanDA queue may get from PanDA, and why no more. Pure."""
+"""How many jobs a PanDA queue may get from PanDA, and why no more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cache
 
+from act.interfaces import plugin
 from act_atlas.config import Panda
 from act_atlas.queueinfo import QueueInfo
 
 # Daemon -> the CE type it makes attempts for.
-MAKERS = {"panda2arc": "arc"}
+MAKERS = {"panda2arc": "arc", "panda2condor": "condor"}
 # Status of a queue in which it gets jobs -> prodSourceLabel to ask for, None: as its type says.
 ASKED = {"online": None, "brokeroff": None, "test": "prod_test"}
 
@@ -24,7 +25,7 @@ class Room:
 
 def room(queue: QueueInfo, waiting: int, running: int, panda: Panda) -> Room:
     """waiting, running: jobs of the queue that are here already."""
-    if reason := closed(queue, MAKERS.values()):
+    if reason := closed(queue):
         return Room(0, reason)
     limit, of = max(panda.minjobs, int(panda.waiting_fraction * running)), "panda/minjobs and waiting_fraction"
     if queue.max_waiting is not None:
@@ -35,13 +36,32 @@ def room(queue: QueueInfo, waiting: int, running: int, panda: Panda) -> Room:
     return Room(left, f"{waiting} wait of at most {max(0, limit)} ({of})")
 
 
-def closed(queue: QueueInfo, served: Collection[str]) -> str:
-    """Why a queue gets no jobs at all, "" if it may. served: the CE types that attempts are made for."""
+def closed(queue: QueueInfo) -> str:
+    """Why a queue gets no jobs at all, "" if it may."""
     if queue.status not in ASKED:
         return f"its status is '{queue.status}'"
     if not queue.push:
         return "it is not a push queue (CRIC's workflow, or push in the local settings)"
-    if not any(e.flavour in served for e in queue.endpoints):
-        there = ", ".join(sorted({e.flavour for e in queue.endpoints}))
-        return f"it has no CE of a type that is served{f', only {there}' if there else ': none is active'}"
-    return ""
+    return no_ce(queue)
+
+
+def no_ce(queue: QueueInfo) -> str:
+    """Why a queue has no CE that its jobs could go to, "" if it has."""
+    if any(queue.candidates(flavour) for flavour in MAKERS.values() if not missing(flavour)):
+        return ""
+    there = sorted({e.flavour for e in queue.endpoints})
+    for flavour in there:
+        if flavour in MAKERS.values() and not queue.suits(flavour):
+            return (f"its CEs are of type {flavour}, which runs true pilots only, and it is in NorduGrid mode (CRIC's "
+                    "copytools, or truepilot in the local settings)")  # fmt: skip
+        if flavour in MAKERS.values():
+            return f"its CEs are of type {flavour}: {missing(flavour)}"
+    only = ", ".join(there)
+    return f"it has no CE of a type that is served{f', only {only}' if only else ': none is active'}"
+
+
+@cache
+def missing(flavour: str) -> str:
+    """Why CEs of a type cannot be spoken to from this host, "" if they can."""
+    why: str = plugin("act.ce", flavour).missing()
+    return why

@@ -138,6 +138,7 @@ class FakeCE:
         self.proxy = proxy
         self.batch = site.batch
         self.arm_batch = 1
+        self.status_batch = site.batch * 100
 
     def probe(self) -> None:
         self.site.do("probe", lambda: None)

@@ -31,8 +31,10 @@ def write_config(directory: Path, *, force: bool) -> Iterator[str]:
 def prepare(config: CoreConfig) -> Iterator[str]:
     """Directories, key file and database."""
     paths = config.paths
-    for path in (paths.state_dir, paths.store_dir, paths.run_dir, paths.work_dir):
-        path.mkdir(mode=0o750, parents=True, exist_ok=True)
+    # a submit point reads files in work_dir as the user that it runs jobs as
+    for path, mode in ((paths.state_dir, 0o750), (paths.store_dir, 0o750), (paths.run_dir, 0o750),
+                       (paths.work_dir, 0o711)):  # fmt: skip
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
         yield f"{path}: ready"
     made = keys.make_key(config.proxies.key_file)
     yield f"{config.proxies.key_file}: {'made; keep a copy outside the database' if made else 'is there'}"

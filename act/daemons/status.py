@@ -8,7 +8,7 @@ from typing import Any
 
 from act.daemons.base import Daemon, Key, Lane
 from act.db import cejobs, lanes
-from act.db.engine import AnyRow
+from act.db.engine import AnyRow, chunks
 from act.db.moves import Move
 from act.errors import JobGone
 from act.interfaces import ComputeElement
@@ -53,7 +53,7 @@ class Status(Daemon):
             if not rows:
                 break
             ce = ce or self.context.ce(lane)
-            moved += self._poll(ce, rows)
+            moved += sum(self._poll(ce, part) for part in chunks(rows, ce.status_batch))
             after = rows[-1].id
         if ce is None and self.db.read("awaited", lambda c: cejobs.any_at_ce(c, lane, AWAITED)):
             self.context.ce(lane).probe()  # deadlines lean on whether the CE speaks

@@ -9,12 +9,12 @@ from typing import Any
 from act.errors import ConfigError
 from act.model import InputFile, JobSpec, OutputFile
 from act_atlas.config import AtlasConfig
-from act_atlas.conversion import arc
+from act_atlas.conversion import arc, condor
 from act_atlas.conversion.rules import Facts, Rule, Step, run
 from act_atlas.pandajob import PandaJob
-from act_atlas.queueinfo import Endpoint, QueueInfo
+from act_atlas.queueinfo import BadQueue, Endpoint, QueueInfo
 
-RULES: Mapping[str, tuple[Rule, ...]] = {"arc": arc.RULES}
+RULES: Mapping[str, tuple[Rule, ...]] = {"arc": arc.RULES, "condor": condor.RULES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,13 @@ def convert(
     """What a CE of type ``flavour`` is asked for.
 
     created: when the tower took the job, s since the epoch. rowid: of the job in the tower. metadata: what a Harvester
-    sent along. Raises BadJobSpec with field and value; ConfigError if a setting is missing.
+    sent along. Raises BadJobSpec with field and value; BadQueue if such CEs cannot run jobs of the queue; and
+    ConfigError if a setting is missing.
     """
     if flavour not in RULES:
         raise ConfigError(f"no conversion rules for CE type '{flavour}' (known: {', '.join(RULES)})")
+    if not queue.suits(flavour):
+        raise BadQueue(f"queue {queue.name} is in NorduGrid mode, and CEs of type {flavour} run true pilots only")
     site = config.queues.named(queue.name).rules
     facts = Facts(job, queue, config, created, rowid, metadata or {}, site)
     steps = run(RULES[flavour], facts)

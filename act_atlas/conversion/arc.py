@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from act.errors import BadJobSpec
 from act.model import InputFile, OutputFile
+from act_atlas.conversion import common
+from act_atlas.conversion.common import DEFAULT_RAM_MB
 from act_atlas.conversion.rules import Facts, Rule, add
 
 DAY_MIN = 24 * 60
-DEFAULT_RAM_MB = 4000
-WRAPPER = "runpilot2-wrapper.sh"
-JOB_FILE = "pandaJobData.out"
 HEARTBEAT = "heartbeat.json"
 RUCIO = "rucio://rucio-lb-prod.cern.ch/replicas"
 RUCIO_OPTIONS = (("rucioaccount", "pilot"), ("transferprotocol", "https"), ("httpgetpartial", "no"),
@@ -35,10 +34,6 @@ def nordugrid(f: Facts, _: Any) -> bool:
 
 def _walltime_from_job(f: Facts) -> bool:
     return not f.queue.truepilot or f.site.walltime_from_job
-
-
-def _rc_test(f: Facts) -> bool:
-    return f.job.label.startswith("rc_test")
 
 
 def _data(f: Facts, _: Any) -> tuple[InputFile, ...]:
@@ -65,15 +60,8 @@ def _queue_data(f: Facts, _: Any) -> tuple[InputFile, ...]:
     return (InputFile("queuedata.json", url, options=(("cache", "check"),)),)
 
 
-def _server(f: Facts, _: Any) -> tuple[str, ...]:
-    parts = urlsplit(f.config.panda.server)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return ("--url", f"{parts.scheme}://{host}", "-p", str(parts.port or 25443))
-
-
 SIZE = (
-    Rule("name", "the job's jobName", lambda f, v: f.job.text("jobName", "pandajob")),
-    Rule("count", "the job's coreCount, or 1", lambda f, v: f.job.cores),
+    *common.SIZE,
     Rule("countpernode", "one core: not needed", lambda f, v: None, lambda f, v: f.draft.count == 1),
     Rule("countpernode", "several cores must be on one node", lambda f, v: f.draft.count,
          lambda f, v: f.draft.count > 1),
@@ -121,32 +109,14 @@ MEMORY = (
     Rule("memory_mb_per_core", "250 MB a core at least", lambda f, v: 250, lambda f, v: v < 250),
     Rule("memory_mb_per_core", "2000 MB at least for a single core", lambda f, v: 2000,
          lambda f, v: f.draft.count == 1 and v < 2000),
-    Rule("resource_type", "the job's resource type", lambda f, v: f.job.resource_type,
-         lambda f, v: bool(f.job.resource_type)),
-    Rule("resource_type", "by cores", lambda f, v: "MCORE" if f.draft.count > 1 else "SCORE",
-         lambda f, v: not f.job.resource_type),
+    *common.RESOURCE_TYPE,
     Rule("resource_type", "more than 2000 MB a core", lambda f, v: f"{v}_HIMEM",
          lambda f, v: not f.job.resource_type and f.draft.memory_mb_per_core > 2000),
     Rule("memory_mb_per_core", "the queue's memory_factor", lambda f, v: int(v * (f.site.memory_factor or 1)),
          lambda f, v: f.site.memory_factor is not None and f.draft.count == 1),
     Rule("memory_mb_per_core", "the queue's memory_mb_per_core", lambda f, v: f.site.memory_mb_per_core,
          lambda f, v: f.site.memory_mb_per_core is not None),
-    Rule("disk_mb", "the job's maxDiskCount, or 500 MB, and 2000 MB for the pilot",
-         lambda f, v: (f.job.disk_mb or 500) + 2000, lambda f, v: f.site.request_disk),
-)  # fmt: skip
-
-PRIORITY = (
-    Rule("priority", "the job has no currentPriority", lambda f, v: None,
-         lambda f, v: not f.job.has("currentPriority")),
-    Rule("priority", "the job's currentPriority is null: the middle", lambda f, v: 50,
-         lambda f, v: f.job.has("currentPriority") and f.job.priority is None),
-    Rule("priority", "currentPriority up to 1000 is spread over 0 to 90",
-         lambda f, v: max(f.job.priority or 0, 1) * 90 // 1000,
-         lambda f, v: f.job.priority is not None and f.job.priority <= 1000),
-    Rule("priority", "currentPriority from 1000 to 10000 is spread over 90 to 100",
-         lambda f, v: min(90 + ((f.job.priority or 0) - 1000) // 900, 100),
-         lambda f, v: f.job.priority is not None and f.job.priority > 1000),
-    Rule("priority", "the queue's priority", lambda f, v: f.site.priority, lambda f, v: f.site.priority is not None),
+    common.DISK,
 )  # fmt: skip
 
 RUNTIME_ENVIRONMENTS = (
@@ -156,41 +126,36 @@ RUNTIME_ENVIRONMENTS = (
         lambda f, v: not f.queue.truepilot and f.job.is_user),
     Rule("runtimeenvironment", "the queue's no_runtime_environments", lambda f, v: (),
          lambda f, v: f.site.no_runtime_environments),
-    add("runtimeenvironment", "the queue's runtime_environment", lambda f, v: f.site.runtime_environment,
-        lambda f, v: bool(f.site.runtime_environment)),
+    common.RUNTIME_ENVIRONMENT,
 )  # fmt: skip
 
 SOFTWARE = (
     Rule("wrapper_url", "a release candidate's wrapper, as the label begins with rc_",
          lambda f, v: f.setting("executable", "wrapperurlrc"), lambda f, v: f.job.label.startswith("rc_")),
-    Rule("wrapper_url", "the normal wrapper", lambda f, v: f.setting("executable", "wrapperurl"),
-         lambda f, v: not v),
+    common.WRAPPER_URL,
     Rule("pilot_url", "a release candidate's pilot, for label rc_test",
-         lambda f, v: f.setting("executable", "ptarurlrc"), lambda f, v: _rc_test(f)),
+         lambda f, v: f.setting("executable", "ptarurlrc"), common.rc_test),
     Rule("pilot_url", "the development pilot, for label ptest", lambda f, v: f.setting("executable", "ptarurldev"),
          lambda f, v: f.job.label == "ptest"),
-    Rule("pilot_url", "the queue's pilot_url", lambda f, v: f.queue.params["pilot_url"],
-         lambda f, v: not v and bool(f.queue.params.get("pilot_url"))),
+    common.PILOT_URL,
     Rule("pilot_url", "the normal pilot", lambda f, v: f.setting("executable", "ptarurl"),
          lambda f, v: not v and not f.queue.truepilot),
-    Rule("executable", "jobs are started by the wrapper", lambda f, v: WRAPPER),
+    common.EXECUTABLE,
 )  # fmt: skip
 
 ARGUMENTS = (
-    add("arguments", "the queue's schedconfig name", lambda f, v: ("-q", f.queue.schedconfig)),
-    add("arguments", "the job's prodSourceLabel", lambda f, v: ("-j", f.job.label)),
+    common.QUEUE,
+    common.LABEL,
     add("arguments", "always", lambda f, v: ("--pilot-user", "ATLAS", "--harvester-submit-mode", "PUSH", "-w",
                                              "generic")),
-    add("arguments", "label user or panda, or any other", lambda f, v: (
-        "--job-type", "user" if f.job.is_user else "managed")),
-    add("arguments", "the resource type", lambda f, v: ("--resource-type", f.draft.resource_type)),
-    add("arguments", "the queue's pilot_version", lambda f, v: ("--pilotversion", f.queue.pilot_version),
-        lambda f, v: bool(f.queue.pilot_version)),
-    add("arguments", "label rc_alrb", lambda f, v: ("-i", "ALRB"), lambda f, v: f.job.label == "rc_alrb"),
-    add("arguments", "label rc_test", lambda f, v: ("-d", "-i", "RC"), lambda f, v: _rc_test(f)),
-    add("arguments", "true pilot: talks to PanDA itself", _server, true_pilot),
+    common.JOB_TYPE,
+    common.RESOURCES,
+    add("arguments", "the queue's pilot_version", common.pilot_version, lambda f, v: bool(f.queue.pilot_version)),
+    common.ALRB,
+    add("arguments", "label rc_test", lambda f, v: ("-d", "-i", "RC"), common.rc_test),
+    add("arguments", "true pilot: talks to PanDA itself", common.server, true_pilot),
     add("arguments", "true pilot: a pilot other than the wrapper's own",
-        lambda f, v: ("--piloturl", f.draft.pilot_url), lambda f, v: f.queue.truepilot and bool(f.draft.pilot_url)),
+        common.pilot_url, lambda f, v: f.queue.truepilot and bool(f.draft.pilot_url)),
     add("arguments", "NorduGrid mode: the pilot is brought along and talks to nobody",
         lambda f, v: ("-z", "-t", "--piloturl", "local", "--mute"), nordugrid),
     add("arguments", "the queue's pilot_args", lambda f, v: tuple(f.queue.params["pilot_args"].split()),
@@ -198,14 +163,10 @@ ARGUMENTS = (
 )  # fmt: skip
 
 ENVIRONMENT = (
-    add("environment", "who schedules: the source of the job, or this tower", lambda f, v: {
-        "PANDA_JSID": f.meta("schedulerid") or f.config.panda.schedulerid}),
-    add("environment", "where the log will be", lambda f, v: {"GTAG": f.log_url}),
-    add("environment", "true pilot: the id of the job here", lambda f, v: {"APFCID": str(f.rowid)},
+    *common.SCHEDULER,
+    add("environment", "true pilot: the id of the job here", common.row_id,
         lambda f, v: f.queue.truepilot and f.rowid is not None),
-    add("environment", "true pilot: the factory, and the queue", lambda f, v: {
-        "APFFID": f.meta("harvesterid") or f.config.panda.schedulerid, "APFMON": f.config.monitor.apfmon,
-        "FACTORYQUEUE": f.queue.name}, true_pilot),
+    add("environment", "true pilot: the factory, and the queue", common.factory, true_pilot),
     add("environment", "true pilot: the Harvester it came from", lambda f, v: {"HARVESTER_ID": f.meta("harvesterid")},
         lambda f, v: f.queue.truepilot and bool(f.meta("harvesterid"))),
     add("environment", "true pilot: the worker of that Harvester", lambda f, v: {
@@ -215,9 +176,7 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 FILES = (
-    add("inputs", "push queue: the job goes along", lambda f, v: (InputFile(JOB_FILE, content=f.job.encode()),),
-        lambda f, v: f.queue.push),
-    add("inputs", "the wrapper", lambda f, v: (InputFile(WRAPPER, f.draft.wrapper_url, executable=True),)),
+    *common.INPUTS,
     add("inputs", "NorduGrid mode: the pilot", lambda f, v: (
         InputFile("pilot3.tar.gz", f.draft.pilot_url),), nordugrid),
     add("inputs", "NorduGrid mode: facts of the queue for the pilot", _queue_data, nordugrid),
@@ -235,8 +194,8 @@ FILES = (
     Rule("rerun", "failed staging may be repeated twice", lambda f, v: 2),
     add("fetch", "the CE's log and the job's", lambda f, v: ("diagnose=errors", f.draft.stdout)),
     add("fetch", "NorduGrid mode: the pilot's report", lambda f, v: (HEARTBEAT,), nordugrid),
-    add("extra", "the queue's attributes", lambda f, v: {a.name: a.value for a in f.site.attribute},
-        lambda f, v: bool(f.site.attribute)),
+    common.ATTRIBUTES,
 )  # fmt: skip
 
-RULES = (*SIZE, *WALLTIME, *MEMORY, *PRIORITY, *RUNTIME_ENVIRONMENTS, *SOFTWARE, *ARGUMENTS, *ENVIRONMENT, *FILES)
+RULES = (*SIZE, *WALLTIME, *MEMORY, *common.PRIORITY, *RUNTIME_ENVIRONMENTS, *SOFTWARE, *ARGUMENTS, *ENVIRONMENT,
+         *FILES)  # fmt: skip

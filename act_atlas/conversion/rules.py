@@ -24,15 +24,18 @@ MINUTE_S = 60
 class Draft:
     """A request while it is made, in the units and under the names that people of the field use.
 
-    resource_type, pilot_url and wrapper_url are in no request, but others are made from them.
+    Rules give the walltime either in minutes or in seconds, and the memory either per core or in total. resource_type,
+    pilot_url and wrapper_url are in no request, but others are made from them. stderr None: joined with stdout.
     """
 
     name: str = ""
     count: int = 1
     countpernode: int | None = None
     walltime_min: int = 0
-    cputime_min: int = 0
+    walltime_s: int = 0
+    cputime_min: int | None = None
     memory_mb_per_core: int = 0
+    memory_mb_total: int = 0
     resource_type: str = ""
     disk_mb: int | None = None
     priority: int | None = None
@@ -45,6 +48,7 @@ class Draft:
     inputs: tuple[InputFile, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
     stdout: str = ""
+    stderr: str | None = None
     join: str = "yes"
     gmlog: str = ""
     rerun: int = 0
@@ -60,15 +64,16 @@ class Draft:
             environment=tuple(self.environment.items()),
             cores=self.count,
             single_node=True,
-            memory_mb_total=self.memory_mb_per_core * self.count,
-            walltime_s=self.walltime_min * MINUTE_S,
-            cputime_s=self.cputime_min * MINUTE_S,
+            memory_mb_total=self.memory_mb_total or self.memory_mb_per_core * self.count,
+            walltime_s=self.walltime_s or self.walltime_min * MINUTE_S,
+            cputime_s=None if self.cputime_min is None else self.cputime_min * MINUTE_S,
             disk_mb=self.disk_mb,
             priority=self.priority,
             runtime_environments=self.runtimeenvironment,
             inputs=self.inputs,
             outputs=self.outputs,
             stdout=self.stdout,
+            stderr=self.stderr,
             log_dir=self.gmlog,
             reruns=self.rerun,
             fetch=self.fetch,

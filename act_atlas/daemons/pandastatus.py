@@ -158,7 +158,11 @@ class PandaStatus(AtlasDaemon):
 
 def _logs(spec: JobSpec) -> dict[str, str]:
     """Ending in the joblog -> name at the CE."""
-    return {"log" if name.startswith("diagnose=") else "out": name for name in spec.fetch if name != HEARTBEAT}
+
+    def ending(name: str) -> str:
+        return "log" if name.startswith("diagnose=") else "err" if name == spec.stderr else "out"
+
+    return {ending(name): name for name in spec.fetch if name != HEARTBEAT}
 
 
 def _alive(job: AnyRow, row: AnyRow, event: Event, facts: dict[str, Any]) -> list[Move]:

@@ -13,7 +13,7 @@ import click
 
 from act_atlas.demo.mix import FEWEST
 from act_atlas.demo.run import RealCEs, run
-from act_atlas.trial import World
+from act_atlas.trial import TrialCE, World
 
 Folder = click.Path(file_okay=False, path_type=Path)
 File = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -25,19 +25,24 @@ QUEUE = "SIMULATED"
 @click.option("--directory", type=Folder, default=Path(".demo"), show_default=True,
               help="Where everything goes; wiped at the start, kept at the end.")  # fmt: skip
 @click.option("--limit", type=float, default=105.0, show_default=True, metavar="S", help="Give up after so long.")
-@click.option("--ce-url", "urls", multiple=True, help="A real ARC CE instead of the simulated ones; at least two.")
-@click.option("--ce-queue", default="fork", show_default=True, help="The queue of the real CEs.")
+@click.option("--ce-url", "urls", multiple=True, help="A real CE instead of the simulated ones; at least two.")
+@click.option("--ce-flavour", "flavour", default="ARC-CE", show_default=True, help="Their type, as CRIC calls it.")
+@click.option("--ce-queue", default="fork", show_default=True, help="Their queue.")
+@click.option("--ces", "settings", type=File, help="What the tower's configuration says of them: a <ces> element.")
+@click.option("--work-dir", type=Folder, help="A directory that submit points see too.")
 @click.option("--ca-dir", type=click.Path(file_okay=False, exists=True, path_type=Path), help="CAs of the real CEs.")
 @click.option("--cert", type=File, help="Certificate to go to the real CEs with.")
 @click.option("--key", type=File, help="Its key.")
-def demo(jobs: int, directory: Path, limit: float, urls: Sequence[str], ce_queue: str, ca_dir: Path | None,
-         cert: Path | None, key: Path | None) -> None:  # fmt: skip
+def demo(jobs: int, directory: Path, limit: float, urls: Sequence[str], flavour: str, ce_queue: str,
+         settings: Path | None, work_dir: Path | None, ca_dir: Path | None, cert: Path | None,
+         key: Path | None) -> None:  # fmt: skip
     """Show the main job: a local PanDA, two CEs that really run jobs, and the real tower between them."""
     real = None
     if urls:
         if len(urls) < 2 or ca_dir is None or cert is None or key is None:
             raise click.UsageError("real CEs are two or more --ce-url, with --ca-dir, --cert and --key")
-        real = RealCEs(urls, ce_queue, ca_dir, (cert, key))
+        text = settings.read_text() if settings else ""
+        real = RealCEs([TrialCE(flavour, url, ce_queue) for url in urls], ca_dir, (cert, key), text, work_dir)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         sys.exit(0 if run(directory, jobs, limit, real) else 1)

@@ -49,7 +49,9 @@ _SPECIAL = (
 FEWEST = len(_SPECIAL) + 1
 
 
-def mix(jobs: int) -> Iterator[Kind]:
-    """``jobs`` of them: each special kind once, the rest are plain. At least FEWEST."""
-    yield from islice(cycle(_PLAIN), jobs - len(_SPECIAL))
-    yield from _SPECIAL
+def mix(jobs: int, *, with_nowhere: bool = True) -> Iterator[Kind]:
+    """``jobs`` of them: each special kind once, the rest are plain. At least FEWEST. with_nowhere: also such that no CE
+    takes."""
+    special = [kind for kind in _SPECIAL if with_nowhere or kind.queue != NOWHERE]
+    yield from islice(cycle(_PLAIN), jobs - len(special))
+    yield from special

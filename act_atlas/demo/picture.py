@@ -100,11 +100,15 @@ class Observer:
         wanted = {i: stories[i] for i in pandaids}
         return self._context.db.read("picture", lambda c: _read(c, wanted))
 
+    @property
+    def identity(self) -> str:
+        """Of the tower's database, which is in the tokens of its jobs."""
+        return str(self._context.db.read("identity", meta.identity))
+
     def left_at_ces(self) -> list[str]:
         """Jobs of this tower that CEs still list; raises CEUnreachable."""
-        database = self._context.db
-        found = database.read("lanes", lambda c: [Lane(r.ce_id, r.proxy_id) for r in lanes.all_of(c)])
-        mark = f"act.{database.read('identity', meta.identity)}."
+        found = self._context.db.read("lanes", lambda c: [Lane(r.ce_id, r.proxy_id) for r in lanes.all_of(c)])
+        mark = f"act.{self.identity}."
         left = []
         for lane in found:
             ce = self._context.ce(lane)

@@ -26,21 +26,29 @@ PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>
 
 @dataclass(frozen=True)
 class RealCEs:
-    """CEs to take instead of simulated ones: at least two, all with this queue, CAs and credential."""
+    """CEs to take instead of simulated ones: at least two, all with these CAs and this credential. settings: what the
+    tower's configuration says of them; work_dir: what their submit points see too, None: they have none."""
 
-    urls: Sequence[str]
-    queue: str
+    ces: Sequence[TrialCE]
     ca_dir: Path
     credential: tuple[Path, Path]
+    settings: str = ""
+    work_dir: Path | None = None
+
+    @property
+    def refuse_queues(self) -> bool:
+        """Whether they refuse a job for a queue that they do not have; the others put it where they like."""
+        return all(ce.flavour == "ARC-CE" for ce in self.ces)
 
 
 def run(directory: Path, jobs: int, limit_s: float, real: RealCEs | None) -> bool:
     """The demonstration below ``directory``, which is wiped first; True if all ended as it should."""
     out = view.console()
     directory = _fresh(directory)
-    with World(directory, real.ca_dir if real else None) as world, view.Show(out) as show:
+    places = (real.ca_dir, real.work_dir) if real else ()
+    with World(directory, *places) as world, view.Show(out) as show:
         tower = _start(out, world, real)
-        kinds = _order(world, mix(jobs))
+        kinds = _order(world, mix(jobs, with_nowhere=not real or real.refuse_queues))
         tower.start()
         observer = Observer(world, directory / "aCTConfigARC.xml")
         try:
@@ -78,13 +86,14 @@ def _start(out: Console, world: World, real: RealCEs | None) -> Tower:
     """Far sides and configuration; the tower is set up, its daemons do not run yet."""
     world.start_panda("--adder", "1")
     if real:
-        ces = [TrialCE("ARC-CE", url, real.queue) for url in real.urls]
+        ces = list(real.ces)
     else:
         ces = [world.start_ce(name, "--run", "really", "--slots", "6") for name in ("ce1", "ce2")]
     out.print(f"A local PanDA at {world.panda['url']}, {'real' if real else 'simulated'} CEs at "
               f"{' and '.join(ce.url for ce in ces)}", soft_wrap=True)  # fmt: skip
     queues = {BOTH: ces, SINGLE: ces[1:], NOWHERE: [replace(ce, queue="nowhere") for ce in ces]}
-    environment = world.configure(queues, credential=real.credential if real else None, core=CORE, panda=PANDA)
+    credential, settings = (real.credential, real.settings) if real else (None, "")
+    environment = world.configure(queues, credential=credential, core=CORE + settings, panda=PANDA)
     return world.tower(environment)
 
 

@@ -100,7 +100,12 @@ def _places(picture: Picture) -> Iterable[tuple[str, Counts]]:
     yield "PanDA", _ordered(picture.panda_counts(), PANDA_STATES)
     yield "tower", _ordered(picture.tower_counts(), PANDAJOB.states)
     for ce_id, url in picture.ces.items():
-        yield f"CE {urlsplit(url).netloc}", _ordered(picture.ce_counts(ce_id), CEJOB.states)
+        yield f"CE {_host(url)}", _ordered(picture.ce_counts(ce_id), CEJOB.states)
+
+
+def _host(url: str) -> str:
+    """Host and port; for some types of CEs that is all there is."""
+    return urlsplit(url).netloc or url
 
 
 def _ordered(counts: Counter[str], states: Sequence[str]) -> Counts:
@@ -160,7 +165,7 @@ def _exit(job: Job) -> str:
 
 def _ce_of(job: Job, picture: Picture) -> str:
     urls = [picture.ces[a.ce_id] for a in job.attempts if a.ce_job_id]
-    return urlsplit(urls[-1]).netloc if urls else "-"
+    return _host(urls[-1]) if urls else "-"
 
 
 def _log(job: Job, joblog: Path) -> str:

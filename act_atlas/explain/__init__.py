@@ -59,9 +59,9 @@ def _unsent(moment: Moment, atlas: AtlasConfig, row: AnyRow) -> job.Unsent:
         return job.Unsent(problem=str(error))
     if known is None:
         return job.Unsent(problem=f"queue {row.queue} is not known any more: 'actctl explain --queue' tells why")
-    flavour = next((f for f in supply.MAKERS.values() if known.candidates(f)), None)
-    if flavour is None:
-        return job.Unsent(known, problem=f"queue {row.queue} has no CE of a type that is served")
+    if reason := supply.no_ce(known):
+        return job.Unsent(known, problem=f"queue {row.queue}: {reason}")
+    flavour = next(f for f in supply.MAKERS.values() if known.candidates(f))
     if "malformed" in row.metadata:
         return job.Unsent(known)
     try:
@@ -92,6 +92,7 @@ def _queue(connection: Connection, moment: Moment, atlas: AtlasConfig, name: str
         load=db.waiting_and_running(connection, name).get(name, (0, 0)),
         states={state: n for q, state, n in db.counts(connection) if q == name},
         newest=next(iter(db.listing(connection, states=PANDAJOB.states, queue=name, limit=1)), None),
+        asked=db.asks.last(connection, name),
     )
     if known is None and told is None and not facts.states:
         return None

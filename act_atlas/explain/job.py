@@ -32,7 +32,7 @@ WORDS = {
     Event.RESUBMIT: "another attempt is worth it",
     Event.RETRY: "it is tried again",
     Event.GIVEUP: "it is not tried again",
-    Event.CLEANED: "nothing is left to remove",
+    Event.CLEANED: "nothing more is to be removed",
     Event.KILL: "its end is wanted",
     Event.KILLED: "it was ended",
     Event.REPORTED: "PanDA knows the end",
@@ -102,8 +102,8 @@ def _turn(moment: Moment, facts: Facts) -> Turn | None:
 
 def _maker(queue: QueueInfo | None) -> str:
     """Which daemon makes attempts for a queue."""
-    there = {e.flavour for e in queue.endpoints} if queue is not None else set()
-    return next((daemon for daemon, flavour in MAKERS.items() if flavour in there), next(iter(MAKERS)))
+    makers = (daemon for daemon, flavour in MAKERS.items() if queue is not None and queue.candidates(flavour))
+    return next(makers, next(iter(MAKERS)))
 
 
 def _has_news(attempt: AnyRow) -> bool:

@@ -23,7 +23,7 @@ GETJOB = "getjob"
 class Facts:
     """All that is known of a queue. told: what CRIC says of it; load: jobs here that wait, and that run.
 
-    newest: the job that came last.
+    newest: the job that came last. asked: what came of asking PanDA (`act_atlas.db.asks`).
     """
 
     name: str
@@ -33,6 +33,7 @@ class Facts:
     load: tuple[int, int] = (0, 0)
     states: Mapping[str, int] = field(default_factory=dict)
     newest: AnyRow | None = None
+    asked: AnyRow | None = None
 
 
 def tell(moment: Moment, atlas: AtlasConfig, facts: Facts) -> Story:
@@ -66,7 +67,7 @@ def _closed(moment: Moment, atlas: AtlasConfig, facts: Facts) -> list[Hold]:
     if facts.queue is None:
         return [Hold(Why.SETTINGS, _why_unknown(atlas, facts))]
     holds = [] if atlas.panda.token_file else [*moment.credential_of(atlas.panda.role)]
-    if reason := supply.closed(facts.queue, supply.MAKERS.values()):
+    if reason := supply.closed(facts.queue):
         return [Hold(Why.SETTINGS, reason), *holds]
     room = supply.room(facts.queue, *facts.load, atlas.panda)
     if room.jobs <= 0:
@@ -91,9 +92,18 @@ def _facts(moment: Moment, atlas: AtlasConfig, facts: Facts) -> list[tuple[str, 
         told.append(("room", f"for {some(room.jobs, 'more job')}: {room.why}; {running} run"))
     by_state = [f"{facts.states[s]} {s}" for s in PANDAJOB.states if facts.states.get(s)]
     told.append(("jobs", ", ".join(by_state) or "none"))
+    told.append(("asked", _asked(moment, facts.asked)))
     newest = facts.newest
     came = f"job {newest.pandaid}, {ago(newest.created, moment.now)}" if newest is not None else "none that is here"
     return [*told, ("last job", came)]
+
+
+def _asked(moment: Moment, row: AnyRow | None) -> str:
+    """It is noted once a minute, unless something else comes of it."""
+    if row is None:
+        return "not yet"
+    came = "it failed" if row.error else f"{some(row.jobs, 'job')} came" if row.jobs else "nothing came"
+    return f"{ago(row.asked, moment.now)} or since: {came}"
 
 
 def _settings(atlas: AtlasConfig, queue: QueueInfo) -> list[tuple[str, str]]:
@@ -110,4 +120,6 @@ def _settings(atlas: AtlasConfig, queue: QueueInfo) -> list[tuple[str, str]]:
 
 def _errors(moment: Moment, facts: Facts) -> list[Trouble]:
     problems = [Trouble(f"CRIC: {p}") for p in facts.table.problems if facts.name in p]
+    if facts.asked is not None and facts.asked.error:
+        problems.append(Trouble(f"asking PanDA for jobs: {facts.asked.error}", facts.asked.asked))
     return [*problems, *moment.lately(GETJOB), *moment.lately("cric")]

@@ -14,7 +14,7 @@ CORE = """<?xml version="1.0"?>
   <database><url>{database}</url></database>
   <paths>
     <state_dir>{base}/state</state_dir><store_dir>{base}/store</store_dir>
-    <run_dir>{base}/run</run_dir><work_dir>{base}/work</work_dir>
+    <run_dir>{base}/run</run_dir><work_dir>{work_dir}</work_dir>
   </paths>
   <ca_dir>{ca_dir}</ca_dir>
   <proxies>

@@ -39,6 +39,7 @@ class World:
 
     directory: Path
     ca_dir: Path | None = None  # of real CEs; the test CA is added to it
+    work_dir: Path | None = None  # what submit points of real CEs see too
     ca: TestCA = field(init=False)
     ces: list[TrialCE] = field(default_factory=list)
     panda: Mapping[str, Any] = field(default_factory=dict)
@@ -134,7 +135,7 @@ class World:
         texts = {
             ("ACTCONFIGARC", "aCTConfigARC.xml"): configuration.fill(
                 configuration.CORE, database=database, ca_dir=self.trust(), cert=cert, key=key, extra=core,
-                base=self.directory,
+                base=self.directory, work_dir=self.work_dir or self.directory / "work",
             ),
             ("ACTCONFIGATLAS", "aCTConfigATLAS.xml"): configuration.fill(
                 configuration.ATLAS, server=self.panda["url"], cache=self.panda["cache"],

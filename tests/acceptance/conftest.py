@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.trial import Trial
-from tests.grid.control import Grid, GridError
+from tests.grid.control import ARC_NAMES, Grid, GridError
 from tests.needs import need, unavailable
 
 
@@ -22,7 +22,7 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
 
 @pytest.fixture
 def real_trial(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
-    """Makes a tower before real CEs, which are brought up if they are down: real_trial("ce1", "ce2")."""
+    """Makes a tower before real CEs, which are brought up if they are down: real_trial("ce1", "condorA")."""
     grid = Grid()
     need(grid.installed())
     with ExitStack() as stack:
@@ -30,10 +30,10 @@ def real_trial(tmp_path: Path) -> Iterator[Callable[..., Trial]]:
         def make(*names: str) -> Trial:
             try:
                 grid.up(*names)
-                for name in names:
+                for name in set(names) & set(ARC_NAMES):
                     grid.start_frontend(name)  # it may have died alone
             except GridError as error:
                 unavailable(str(error))
-            return stack.enter_context(Trial(tmp_path, grid))
+            return stack.enter_context(Trial(tmp_path, grid, stack.enter_context(grid.share("gridprod"))))
 
         yield make

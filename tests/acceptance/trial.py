@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +20,7 @@ from tests.grid.control import Grid
 from tests.truth import assert_all_explained
 
 LOOK_S = 0.5
+LEAVE_S = 30  # a schedd looks every few seconds for removed jobs that may leave
 # Everything as in production, but in a hurry.
 CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
 <leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
@@ -25,25 +28,28 @@ CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
   <delegation_idle_s>{idle_delegation_s}</delegation_idle_s><rerun_s>{rerun_s}</rerun_s><lag_s>10</lag_s></polling>
 <breaker><failures>{failures}</failures><open_s>2</open_s><max_open_s>4</max_open_s></breaker>
 <timeouts><connect_s>3</connect_s><read_s>{read_s}</read_s><call_s>{call_s}</call_s>
-  <transfer_s>30</transfer_s></timeouts>"""
+  <transfer_s>{transfer_s}</transfer_s></timeouts>"""
 NUMBERS: dict[str, float] = {
     "lease_s": 60,
     "read_s": 10,
     "call_s": 15,
+    "transfer_s": 30,
     "idle_delegation_s": 4,
     "failures": 2,
     "rerun_s": 3,
 }
+ATLAS = "<storages><total_s>5</total_s></storages>"
 PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s><minjobs>100</minjobs>
 <retry_s>5</retry_s><heartbeat_s>10</heartbeat_s><final_grace_s>10</final_grace_s>"""
 
 
 class Trial:
-    """A world and its tower; a context manager that stops both. grid: of the real CEs, where there are any."""
+    """A world and its tower; a context manager that stops both. grid: of the real CEs, where there are any; work_dir:
+    a directory that they see too, of the account that the tower's jobs are mapped to there."""
 
-    def __init__(self, directory: Path, grid: Grid | None = None) -> None:
+    def __init__(self, directory: Path, grid: Grid | None = None, work_dir: Path | None = None) -> None:
         self.grid = grid
-        self.world = World(directory, grid.ca_dir if grid else None)
+        self.world = World(directory, grid.ca_dir if grid else None, work_dir)
         self.kinds: dict[int, Kind] = {}
         self.core_file = directory / "aCTConfigARC.xml"
 
@@ -69,7 +75,7 @@ class Trial:
 
     def set_up(
         self, queues: Mapping[str, Sequence[TrialCE]], *, database: str = "sqlite:///act.db", daemons: str = "",
-        more: str = "", atlas: str = "", storage: Mapping[str, str] | None = None, **numbers: float,
+        more: str = "", atlas: str = ATLAS, storage: Mapping[str, str] | None = None, **numbers: float,
     ) -> Tower:  # fmt: skip
         """Configure and set up the tower. numbers: instead of those of NUMBERS; daemons: further elements of that
         section; more, atlas: further sections of the core's file and of the application's. storage: queue in NorduGrid
@@ -119,6 +125,18 @@ class Trial:
             time.sleep(LOOK_S)
         return picture
 
+    def left_in_queues(self, *pools: str) -> list[str]:
+        """Tokens of jobs of this tower that schedds of the test grid have, some time after they should have left."""
+        assert self.grid is not None
+        mark = f"act.{self.observer.identity}."
+        end = time.monotonic() + LEAVE_S
+        while True:
+            tokens = " ".join(self.grid.run(name, "condor_q", "-all", "-af", "ActToken") for name in pools).split()
+            left = [token for token in tokens if token.startswith(mark)]
+            if not left or time.monotonic() > end:
+                return left
+            time.sleep(LOOK_S)
+
     @contextmanager
     def daemon(self, name: str) -> Iterator[None]:
         """A daemon in the foreground, outside of the master."""
@@ -140,6 +158,32 @@ class Trial:
         self.world.call(method, f"/_sim/{what}", body, base=base_of(ce))
 
 
+# Three ways into HTCondor, for the tower they are three CEs: through condorA's schedd to condorB, straight to condorB's
+# own, and into condorA itself. {config}: of HTCondor's clients; {a}, {b}: collectors.
+GRID_CE, DIRECT_CE, POOL_CE = "localhost:{b}", "127.0.0.1:{b}", "localhost:{a}"
+CONDOR = f"""<ces>
+<submit_point name="condorA@grid.test"><flavour>condor</flavour><option name="owner" value="gridprod"/>
+  <option name="condor_config" value="{{config}}"/><option name="submit_collector" value="localhost:{{a}}"/>
+  <option name="hold_release_after_s" value="5"/></submit_point>
+<ce url="{GRID_CE}"><option name="schedd" value="condorB@grid.test"/></ce>
+<ce url="{POOL_CE}"><option name="route" value="pool"/></ce>
+<ce url="{DIRECT_CE}"><direct>true</direct><option name="schedd" value="condorB@grid.test"/>
+  <option name="condor_config" value="{{config}}"/><option name="collector" value="localhost:{{b}}"/>
+  <option name="hold_release_after_s" value="5"/></ce>
+</ces>"""
+
+
+class Pools:
+    """What a tower must know of the test grid's pools, and its CEs there."""
+
+    def __init__(self, grid: Grid) -> None:
+        ports = {n: grid.pool(f"condor{n.upper()}").collector.rpartition(":")[2] for n in ("a", "b")}
+        self.settings = CONDOR.format(config=grid.client_config("proxy"), **ports)
+        self.grid, self.direct, self.pool = (
+            TrialCE("HTCONDOR-CE", url.format(**ports), "default") for url in (GRID_CE, DIRECT_CE, POOL_CE)
+        )
+
+
 def base_of(ce: TrialCE) -> str:
     """Where the controls of a simulated CE are."""
     return ce.url.removesuffix(urlsplit(ce.url).path)
@@ -154,3 +198,11 @@ def where_all_are(picture: Picture) -> str:
             attempts = [f"{a.id} {a.state} {a.ce_job_id} wish={a.wish} {a.error or ''}" for a in job.attempts]
             lines.append(f"{pandaid}: PanDA {job.panda['status']}, tower {row}, attempts {attempts}")
     return "\n".join(lines)
+
+
+@contextmanager
+def sole_use(name: str) -> Iterator[None]:
+    """Nobody else disturbs this CE meanwhile."""
+    with Path(tempfile.gettempdir(), f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

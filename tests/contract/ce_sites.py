@@ -12,6 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+import pytest
+from _pytest.mark import ParameterSet
+
 from act.db.engine import chunks
 from act.interfaces import CEFactory, ComputeElement
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
@@ -21,6 +24,7 @@ from act.states import Event
 from act.x509 import make_proxy, read_proxy
 from act_arc.ce import factory
 from act_arc.simulator import ArcSimulator
+from act_condor.ce import factory as condor_factory
 from tests.grid.control import Grid, GridError
 from tests.needs import unavailable
 
@@ -29,7 +33,10 @@ ENDED = (Event.FINISHED, Event.FAILED, Event.KILLED, Event.STAGEFAILED)
 
 @dataclass
 class Site:
-    """A CE under test, its users, and what a test needs to know of it; a trivial job ends there in ``within_s``."""
+    """A CE under test, its users, and what a test needs to know of it; a trivial job ends there in ``within_s``.
+
+    door: what of the address says where it is spoken to: "url", or the name of an option.
+    """
 
     factory: CEFactory
     address: CEAddress
@@ -38,6 +45,7 @@ class Site:
     queue: str
     wrong_queue: str
     within_s: float
+    door: str = "url"
     made: list[str] = field(default_factory=list)
 
     @contextmanager
@@ -49,10 +57,12 @@ class Site:
         finally:
             ce.close()
 
-    def url(self, port: int) -> str:
-        """The CE's URL at another port."""
+    def at(self, port: int, host: str = "") -> dict[str, Any]:
+        """Changes of the address that make it lead to another port, or host too."""
+        if self.door != "url":
+            return {"options": {**self.address.options, self.door: f"{host or 'localhost'}:{port}"}}
         parts = urlsplit(self.address.url)
-        return urlunsplit(parts._replace(netloc=f"{parts.hostname}:{port}"))
+        return {"url": urlunsplit(parts._replace(netloc=f"{host or parts.hostname}:{port}"))}
 
     def submission(self, spec: JobSpec, queue: str | None = None) -> Submission:
         """A submission with a token that was never used before."""
@@ -156,11 +166,62 @@ def _site(url: str, ca_dir: Path, user: Proxy, stranger: Proxy, within_s: float)
     return Site(factory, address, user, stranger, queue="fork", wrong_queue="no-such-queue", within_s=within_s)
 
 
+def _condor(route: Literal["grid", "pool", "direct"]) -> Callable[[ExitStack], Site]:
+    """condorB is the CE, except for the route that ends in condorA. Strangers are known to no pool."""
+
+    def make(stack: ExitStack) -> Site:
+        grid = Grid()
+        if reason := grid.installed() or condor_factory.missing():
+            unavailable(reason)
+        try:
+            grid.up("condorA", "condorB")
+            near, far = grid.pool("condorA"), grid.pool("condorA" if route == "pool" else "condorB")
+            users = [_proxy(grid.proxy(user).read_bytes(), user) for user in ("bob.pilot", "mallory")]
+            options = {"condor_config": str(grid.client_config("proxy")), "schedd": far.schedd}
+        except GridError as e:
+            unavailable(str(e))
+        address = CEAddress(
+            ce_id=1, flavour="condor", url=far.collector, ca_dir=grid.ca_dir,
+            submit_point="" if route == "direct" else near.schedd,
+            work_dir=stack.enter_context(grid.share("gridatlas")),
+            options=options if route == "direct" else {**options, "route": route, "owner": "gridatlas"},
+        )  # fmt: skip
+        door = "collector" if route == "direct" else "submit_collector"
+        return Site(condor_factory, address, users[0], users[1], queue="", wrong_queue="", within_s=120, door=door)
+
+    return make
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of site. real: on real middleware. refuses_queues: a job for an unknown queue is refused when it is made.
+    https: all that is said goes through one connection to the URL, which a relay may be put into. route: the option
+    of HTCondor."""
+
+    make: Callable[[ExitStack], Site]
+    real: bool = True
+    refuses_queues: bool = True
+    https: bool = True
+    route: str = ""
+
+
 KINDS = {
-    "arc-sim-1.1": _simulated("1.1"),
-    "arc-sim-1.0": _simulated("1.0"),
-    "arc-sim-token": _simulated_with_token,
-    "arex-7": _real("ce1"),
-    "arex-7-token": _with_token,
-    "arex-6": _real("ce6"),
+    "arc-sim-1.1": Kind(_simulated("1.1"), real=False),
+    "arc-sim-1.0": Kind(_simulated("1.0"), real=False),
+    "arc-sim-token": Kind(_simulated_with_token, real=False),
+    "arex-7": Kind(_real("ce1")),
+    "arex-7-token": Kind(_with_token),
+    "arex-6": Kind(_real("ce6")),
+    "condor-grid": Kind(_condor("grid"), refuses_queues=False, https=False, route="grid"),
+    "condor-pool": Kind(_condor("pool"), refuses_queues=False, https=False, route="pool"),
+    "condor-direct": Kind(_condor("direct"), refuses_queues=False, https=False, route="direct"),
 }
+
+
+def kinds(**wanted: bool | str) -> list[ParameterSet]:
+    """The kinds of sites that are so, for the fixture ``site``."""
+    return [
+        pytest.param(name, marks=pytest.mark.real if kind.real else ())
+        for name, kind in KINDS.items()
+        if all(getattr(kind, key) == value for key, value in wanted.items())
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from ce_sites import KINDS, Site
+from ce_sites import KINDS, Site, kinds
 
 from act.errors import CERefused
 from act.interfaces import ComputeElement
@@ -15,12 +15,12 @@ from act.interfaces import ComputeElement
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(kind, marks=pytest.mark.real if kind.startswith("arex") else ()) for kind in KINDS],
+    params=kinds(),
 )
 def site(request: pytest.FixtureRequest) -> Iterator[Site]:
     """A CE of each kind."""
     with ExitStack() as stack:
-        yield KINDS[request.param](stack)
+        yield KINDS[request.param].make(stack)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from ce_sites import Site
+from ce_sites import Site, kinds
 
 from act.errors import BadJobSpec, CERefused, CredentialError, JobGone, OutputMissing
 from act.interfaces import ComputeElement
@@ -176,6 +176,7 @@ def test_asking_for_no_job_is_no_error(ce: ComputeElement) -> None:
         assert bulk([]) == {}
 
 
+@pytest.mark.parametrize("site", kinds(refuses_queues=True), indirect=True)
 def test_a_job_with_a_wrong_queue_is_refused_alone(site: Site, ce: ComputeElement, delegation: str) -> None:
     jobs = [site.submission(BARE), site.submission(BARE, site.wrong_queue), site.submission(BARE)]
     answers = ce.create(jobs, delegation)

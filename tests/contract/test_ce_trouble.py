@@ -8,30 +8,32 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from ce_sites import Site
+from ce_sites import Site, kinds
 from relay import Relay
 
 from act.errors import CEUnreachable, JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus, JobSpec
 
+https = pytest.mark.parametrize("site", kinds(https=True), indirect=True)
 JOB = JobSpec(name="contract suite", executable="/bin/true", walltime_s=600, memory_mb_total=100)
 
 
 def test_a_ce_that_is_down_certainly_got_nothing(site: Site) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with site.ce(url=site.url(closed.getsockname()[1])) as down, pytest.raises(CEUnreachable) as caught:
+        with site.ce(**site.at(closed.getsockname()[1])) as down, pytest.raises(CEUnreachable) as caught:
             down.list_ids()
     assert caught.value.sent is False
 
 
 def test_a_ce_whose_name_is_unknown_certainly_got_nothing(site: Site) -> None:
-    with site.ce(url="https://no-such-host.invalid:443/arex") as down, pytest.raises(CEUnreachable) as caught:
+    with site.ce(**site.at(443, "no-such-host.invalid")) as down, pytest.raises(CEUnreachable) as caught:
         down.list_ids()
     assert caught.value.sent is False
 
 
+@https
 def test_a_ce_with_a_certificate_of_an_unknown_ca_is_not_spoken_to(site: Site, tmp_path: Path) -> None:
     with site.ce(ca_dir=tmp_path) as doubtful, pytest.raises(CEUnreachable, match="certificate") as caught:
         doubtful.list_ids()
@@ -44,16 +46,18 @@ def relay_to(site: Site) -> Relay:
     return Relay(parts.hostname, parts.port)
 
 
+@https
 def test_a_silent_ce_is_given_up_when_the_time_for_one_wait_is_over(site: Site) -> None:
     with relay_to(site) as relay:
         relay.mode = "freeze"
-        with site.ce(url=site.url(relay.port), connect_s=0.5) as silent, pytest.raises(CEUnreachable) as caught:
+        with site.ce(**site.at(relay.port), connect_s=0.5) as silent, pytest.raises(CEUnreachable) as caught:
             silent.list_ids()
         assert caught.value.sent is False
 
 
+@https
 def test_a_ce_that_falls_silent_may_have_done_what_it_was_asked(site: Site) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port), read_s=0.5) as silent:
+    with relay_to(site) as relay, site.ce(**site.at(relay.port), read_s=0.5) as silent:
         silent.probe()
         relay.mode = "freeze"
         with pytest.raises(CEUnreachable) as caught:
@@ -61,16 +65,18 @@ def test_a_ce_that_falls_silent_may_have_done_what_it_was_asked(site: Site) -> N
     assert caught.value.sent is True
 
 
+@https
 def test_a_ce_that_answers_a_byte_now_and_then_is_given_up_when_the_whole_time_is_over(site: Site) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port), total_s=1.0) as slow:
+    with relay_to(site) as relay, site.ce(**site.at(relay.port), total_s=1.0) as slow:
         slow.probe()
         relay.mode = "drip"
         with pytest.raises(CEUnreachable):
             slow.inspect(["no-such-job"] * 5)
 
 
+@https
 def test_a_connection_that_ended_while_idle_is_not_noticed(site: Site) -> None:
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port)) as ce:
+    with relay_to(site) as relay, site.ce(**site.at(relay.port)) as ce:
         ce.probe()
         relay.cut()
         assert isinstance(ce.status(["no-such-job"])["no-such-job"], JobGone)
@@ -78,11 +84,12 @@ def test_a_connection_that_ended_while_idle_is_not_noticed(site: Site) -> None:
         ce.probe()
 
 
+@https
 def test_a_creation_whose_answer_is_lost_is_in_doubt_and_was_done_once(
     site: Site, ce: ComputeElement, delegation: str
 ) -> None:
     submission = site.submission(JOB)
-    with relay_to(site) as relay, site.ce(url=site.url(relay.port)) as lossy:
+    with relay_to(site) as relay, site.ce(**site.at(relay.port)) as lossy:
         lossy.probe()
         before = ce.list_ids()
         relay.mode = "swallow"

@@ -14,6 +14,7 @@ from act.errors import JobError, StorageUnavailable
 from act_atlas.replicas import Checked, Finding, Replica
 
 CONTENT = b"events of a job " * 1000
+WITH_SERVER = pytest.mark.parametrize("site", [kind for kind in KINDS if kind != "file"], indirect=True)
 IMPATIENT = {"connect_s": 1, "read_s": 1, "total_s": 4}
 
 
@@ -27,8 +28,6 @@ def site(request: pytest.FixtureRequest) -> Iterator[Site]:
 @pytest.fixture
 def remote(site: Site) -> Iterator[Site]:
     """A storage with a server that may have trouble; it is well again afterwards."""
-    if site.base.startswith("file:"):
-        pytest.skip("a file system has no server")
     yield site
     site.thaw()
     site.start()
@@ -163,6 +162,7 @@ def test_a_directory_is_never_removed(site: Site, content: str | None) -> None:
     assert content is None or site.has(content)
 
 
+@WITH_SERVER
 def test_a_storage_that_is_down_means_later_and_works_when_it_is_back(remote: Site) -> None:
     remote.put("removable/late", CONTENT)
     one = replica(remote, "removable/late")
@@ -177,6 +177,7 @@ def test_a_storage_that_is_down_means_later_and_works_when_it_is_back(remote: Si
         assert storage.check([one]) == {one.url: Checked(Finding.GOOD)}
 
 
+@WITH_SERVER
 def test_a_storage_that_is_silent_means_later(remote: Site) -> None:
     remote.put("removable/silent", CONTENT)
     one = replica(remote, "removable/silent")

@@ -52,11 +52,15 @@ renew_credentials() {
     flock -w 120 "$GRID/run/credentials.lock" "$python" "$HERE/credentials.py" "$GRID"
 }
 
+ask_pool() { # ask_pool POOL COMMAND...: as root there
+    chroot "$CHROOT" env "CONDOR_CONFIG=$GRID/$1/condor_config" timeout 10 "${@:2}"
+}
+
 ready() {
     case $1 in
         ce*) curl -s -k -o /dev/null --max-time 2 "https://localhost:$(port_of "$1")/arex/rest";;
-        *) [ -n "$(chroot "$CHROOT" env "CONDOR_CONFIG=$GRID/$1/condor_config" _CONDOR_TOOL_TIMEOUT_MULTIPLIER=1 \
-            timeout 10 condor_status -af Name 2>/dev/null)" ];;
+        *) [ -n "$(ask_pool "$1" condor_status -af Name 2>/dev/null)" ] &&
+            ask_pool "$1" condor_q -all -totals >/dev/null 2>&1;;
     esac
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # condor-configure.sh NAME: write the configuration of one complete HTCondor pool (master, collector, negotiator,
-# schedd, startd) on a loopback port, in $GRID/NAME of the chroot. install.sh --condor calls it.
+# schedd, startd) on a loopback port, in $GRID/NAME of the chroot.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 name=$1
@@ -9,7 +9,7 @@ port=${PORT[$name]}
 directory=$GRID/$name
 inside=$CHROOT$directory
 
-wanted="port=$port $(cat "$HERE"/condor-*.sh | sha256sum)"
+wanted="port=$port $(cat "$HERE"/condor-*.sh "$GRID/certs/tokenissuer/scitokens_cpp.sqllite" | sha256sum)"
 [ "$(cat "$inside/configured" 2>/dev/null)" != "$wanted" ] || exit 0
 
 say "$name: HTCondor on port $port"
@@ -20,6 +20,9 @@ chroot "$CHROOT" chown condor:condor "$directory"/{log,spool,execute,lock,run}
 chmod 755 "$CHROOT$GRID" "$inside" "$inside/execute"
 chmod 1777 "$inside/log"
 chmod 700 "$inside"/{passwords.d,tokens.d} "$GRID/condor-client"
+install -d -m 700 "$inside"/tokencache{,/scitokens}
+install -m 600 "$GRID/certs/tokenissuer/scitokens_cpp.sqllite" "$inside/tokencache/scitokens/"
+chroot "$CHROOT" chown -R condor:condor "$directory/tokencache"
 # One signing key for all pools: a token is good at each.
 [ -s "$GRID/condor-client/POOL" ] || (umask 077; head -c 48 /dev/urandom | base64 >"$GRID/condor-client/POOL")
 install -m 600 "$GRID/condor-client/POOL" "$inside/passwords.d/POOL"
@@ -61,16 +64,26 @@ TRUST_UID_DOMAIN = True
 SCHEDD_NAME = $name@grid.test
 COLLECTOR_NAME = $name
 
-# Security: FS inside the chroot, IDTOKENS from outside.
+# Security: FS inside the chroot; pool tokens (IDTOKENS), bearer tokens (SCITOKENS) and proxies (SSL) from outside.
+# Who is none of us may not even read.
 SEC_DEFAULT_AUTHENTICATION = REQUIRED
-SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS
+SEC_DEFAULT_AUTHENTICATION_METHODS = FS, IDTOKENS, SCITOKENS, SSL
 SEC_CLIENT_AUTHENTICATION_METHODS = FS, IDTOKENS
 SEC_DEFAULT_ENCRYPTION = OPTIONAL
 SEC_DEFAULT_INTEGRITY = REQUIRED
 SEC_PASSWORD_DIRECTORY = $directory/passwords.d
 SEC_TOKEN_SYSTEM_DIRECTORY = $directory/tokens.d
 SEC_TOKEN_POOL_SIGNING_KEY_FILE = $directory/passwords.d/POOL
-ALLOW_READ = *
+AUTH_SSL_SERVER_CERTFILE = $GRID/certs/host-cert.pem
+AUTH_SSL_SERVER_KEYFILE = $GRID/certs/host-key.pem
+AUTH_SSL_SERVER_CADIR = $GRID/certs/ca
+AUTH_SSL_SERVER_USE_DEFAULT_CAS = False
+AUTH_SSL_ALLOW_CLIENT_PROXY = True
+SCITOKENS_SERVER_AUDIENCE = localhost:$port
+SEC_SCITOKENS_CACHE = $directory/tokencache
+CERTIFICATE_MAPFILE = $directory/mapfile
+CERTIFICATE_MAPFILE_ASSUME_HASH_KEYS = True
+ALLOW_READ = *@grid.test
 ALLOW_WRITE = *@grid.test
 ALLOW_ADMINISTRATOR = root@grid.test condor@grid.test admin@grid.test
 ALLOW_DAEMON = root@grid.test condor@grid.test
@@ -79,9 +92,12 @@ ALLOW_ADVERTISE_MASTER = root@grid.test condor@grid.test
 ALLOW_CLIENT = *
 QUEUE_SUPER_USERS = root, condor
 
+# Proxies of jobs are copied: delegation fails with Debian's OpenSSL, which refuses the version of HTCondor's request.
+DELEGATE_JOB_GSI_CREDENTIALS = False
+
 # Speed and size for tests.
-NUM_CPUS = 8
-MEMORY = 8192
+NUM_CPUS = 16
+MEMORY = 65536
 NUM_SLOTS = 1
 NUM_SLOTS_TYPE_1 = 1
 SLOT_TYPE_1 = 100%
@@ -103,6 +119,8 @@ SCHEDD_INTERVAL = 5
 SCHEDD_MIN_INTERVAL = 1
 UPDATE_INTERVAL = 20
 POLLING_INTERVAL = 2
+PERIODIC_EXPR_INTERVAL = 5
+MAX_PERIODIC_EXPR_INTERVAL = 5
 MASTER_BACKOFF_CONSTANT = 1
 SHUTDOWN_GRACEFUL_TIMEOUT = 5
 ENABLE_USERLOG_FSYNC = False
@@ -114,6 +132,7 @@ MAIL = /bin/true
 
 # Grid universe.
 GRIDMANAGER_JOB_PROBE_INTERVAL = 3
+GRIDMANAGER_RESOURCE_PROBE_INTERVAL = 5
 CONDOR_JOB_POLL_INTERVAL = 3
 GRIDMANAGER_CONTACT_SCHEDD_DELAY = 1
 C_GAHP_CONTACT_SCHEDD_DELAY = 1
@@ -130,6 +149,12 @@ ARC_GAHP_COMMAND_LIMIT = 10
 GRIDMANAGER = \$(SBIN)/condor_gridmanager
 ENABLE_GRID_MONITOR = False
 EOF
+cat >"$inside/mapfile" <<EOF
+SCITOKENS "$TOKEN_ISSUER,robot" gridprod@grid.test
+SSL /^.O=Grid.O=aCT.CN=bob\$/ gridatlas@grid.test
+SSL /^.O=Grid.O=aCT.CN=alice\$/ gridprod@grid.test
+EOF
+chmod 644 "$inside/mapfile"
 chmod 644 "$inside/condor_config" # the gridmanager reads it as the user
 echo "$port" >"$GRID/ports/$name"
 echo "$wanted" >"$inside/configured"

@@ -6,7 +6,8 @@ credentials.py GRID: makes under GRID what is missing or near its end.
     certs/host-{cert,key}.pem the CEs' certificate, for localhost
     certs/users/USER-{cert,key}.pem
     certs/vomsdir, certs/allowed-subjects
-    certs/tokenissuer         what a CE must know of the issuer of bearer tokens: issuer, metadata, keys
+    certs/tokenissuer         what a CE must know of the issuer of bearer tokens: issuer, metadata, keys; and the same
+                              as scitokens_cpp.sqllite, the cache of the library that HTCondor has for them
     certs/token-key.pem       its key, to sign tokens with
     proxies/NAME.pem          see PROXIES
 """
@@ -16,8 +17,10 @@ import datetime
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -212,6 +215,21 @@ def make_token_issuer(certs: Path) -> None:
     write(certs / "token-key.pem", key_pem(key), 0o600)
 
 
+def make_key_cache(issuer: Path) -> None:
+    """The issuer's keys as if the SciTokens library had just fetched them, good for years; it then asks nobody."""
+    path = issuer / "scitokens_cpp.sqllite"
+    temporary = path.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    lasting = int(time.time() + CA_LIFETIME.total_seconds())
+    keys = {"jwks": json.loads((issuer / "keys").read_text()), "expires": lasting, "next_update": lasting}
+    database = sqlite3.connect(temporary)
+    with database:
+        database.execute("CREATE TABLE keycache (issuer text UNIQUE PRIMARY KEY NOT NULL, keys text NOT NULL)")
+        database.execute("INSERT INTO keycache VALUES (?, ?)", (TOKEN_ISSUER, json.dumps(keys)))
+    database.close()
+    temporary.replace(path)
+
+
 def base64url(number: int) -> str:
     data = number.to_bytes((number.bit_length() + 7) // 8, "big")
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
@@ -339,6 +357,9 @@ def main() -> None:
         make_certificates(grid / "certs")
     if not (grid / "certs/token-key.pem").is_file():
         make_token_issuer(grid / "certs")
+    keys, cache = (grid / "certs/tokenissuer" / name for name in ("keys", "scitokens_cpp.sqllite"))
+    if not cache.is_file() or cache.stat().st_mtime < keys.stat().st_mtime:
+        make_key_cache(grid / "certs/tokenissuer")
     make_proxies(grid)
 
 

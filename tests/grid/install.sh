@@ -1,14 +1,14 @@
 #!/bin/bash
-# install.sh [--condor | --no-condor]: put the middleware under $ACT_GRID (default /srv/act-grid); see README.md.
+# install.sh [--no-condor]: put the middleware under $ACT_GRID (default /srv/act-grid); see README.md.
 # Needs root on Debian 12, its mirror and PyPI. Safe to run again: it makes only what is missing or out of date.
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 export DEBIAN_FRONTEND=noninteractive
 
-CONDOR=
-case ${1:---no-condor} in
-    --condor) CONDOR=1;;
-    --no-condor) ;;
-    *) fail "usage: install.sh [--condor | --no-condor]";;
+CONDOR=1
+case ${1:-} in
+    "") ;;
+    --no-condor) CONDOR=;;
+    *) fail "usage: install.sh [--no-condor]";;
 esac
 grep -q '^VERSION_CODENAME=bookworm' /etc/os-release || fail "needs Debian 12 (A-REX 6.17 comes from bookworm)"
 CHROOT_PACKAGES=(nordugrid-arc-arex xrootd-server xrootd-plugins xrootd-server-plugins procps openssl ${CONDOR:+condor})

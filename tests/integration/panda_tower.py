@@ -22,6 +22,7 @@ from tests.power import Power
 from tests.tower import FakeContext, pass_time
 
 QUEUE = "ARC-TEST"
+ARC_CE = ("ARC-CE", "https://ce1.example.org:443/arex")
 SETTINGS = "<retry_s>60</retry_s><final_grace_s>300</final_grace_s><archive_after_s>60</archive_after_s>"
 
 
@@ -30,28 +31,29 @@ class PandaTower(Rows):
 
     def __init__(
         self, directory: Path, template: Path, ca: TestCA, panda: PandaSimulator, *, atlas: str = "",
-        facts: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None, ce: tuple[str, str] = ARC_CE, core: str = "",
     ) -> None:  # fmt: skip
-        """atlas: further XML elements of the application's file; facts: what CRIC says of the queue besides."""
+        """core, atlas: further XML elements of the files; facts: what CRIC says of the queue besides; ce: its CE."""
         self.panda, self.directory = panda, directory
         shutil.copy(template, directory / "act.db")
         super().__init__(Database(f"sqlite:///{directory / 'act.db'}"))
-        self.site = Site("https://ce1.example.org:443/arex", Power())
-        entry = configuration.cric_entry(QUEUE, [("ARC-CE", self.site.url, "default")])
+        flavour, url = ce
+        self.site = Site(url, Power())
+        entry = configuration.cric_entry(QUEUE, [(flavour, url, "default")])
         panda.board.cric = {QUEUE: {**entry, **(facts or {})}}
-        self.environment = self._configure(ca, atlas)
+        self.environment = self._configure(ca, core, atlas)
         self._context = FakeContext(load_core(directory / "aCTConfigARC.xml"), [self.site])
 
-    def _configure(self, ca: TestCA, more: str) -> dict[str, str]:
+    def _configure(self, ca: TestCA, more_core: str, more_atlas: str) -> dict[str, str]:
         cert, key = ca.user("tower")
         core = configuration.fill(
             configuration.CORE, database=self.db.url, ca_dir=ca.ca_dir, cert=cert, key=key, base=self.directory,
-            extra="",
+            extra=more_core, work_dir=self.directory / "work",
         )  # fmt: skip
         atlas = configuration.fill(
             configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=SETTINGS,
             cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="", base=self.directory,
-        ).replace("</config>", f"{more}</config>")  # fmt: skip
+        ).replace("</config>", f"{more_atlas}</config>")  # fmt: skip
         names = {"ACTCONFIGARC": ("aCTConfigARC.xml", core), "ACTCONFIGATLAS": ("aCTConfigATLAS.xml", atlas)}
         for name, text in names.values():
             (self.directory / name).write_text(text)

@@ -195,7 +195,6 @@ def test_xml_cannot_pull_in_other_files(tmp_path: Path) -> None:
     ("<ces><ce url='u'><token issuer='http://i'/></ce></ces>", "should match pattern"),
     ("<daemons><daemon name='a'/><daemon name='a'/></daemons>", "more than once: a"),
     ("<timeouts><read_s>inf</read_s></timeouts>", "finite"),
-    ("<polling><status_batch>9999</status_batch></polling>", "less than or equal to 5000"),
 ])  # fmt: skip
 def test_values_that_make_no_sense_are_refused(tmp_path: Path, xml: str, told: str) -> None:
     (line,) = mistakes(write(tmp_path, f"<config>{xml}</config>"))

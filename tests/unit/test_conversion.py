@@ -16,18 +16,20 @@ from hypothesis import strategies as st
 
 from act.errors import BadJobSpec, ConfigError
 from act.interfaces import plugin
-from act.model import JobSpec
+from act.model import JobSpec, Submission
 from act_atlas.cli import convert as command
 from act_atlas.config import ATLAS_VARIABLE, AtlasConfig, load_atlas
 from act_atlas.conversion import RULES, Conversion, convert
 from act_atlas.pandajob import PandaJob
-from act_atlas.queueinfo import Endpoint, QueueInfo, from_facts
+from act_atlas.queueinfo import BadQueue, Endpoint, QueueInfo, from_facts
 
 DATA = Path(__file__).parent / "data"
 CASES = json.loads((DATA / "conversion-cases.json").read_text())
 CREATED = datetime.fromisoformat(CASES["created"]).timestamp()
 NAME = CASES["queue"]
 JOB = {"PandaID": 7, "prodSourceLabel": "managed", "jobName": "j"}
+# What the expected attributes of HTCondor leave out.
+LEFT_OUT = {"+maxMemory", "TransferInputFiles", "Output", "Error", "UserLog"}
 IDS = [f"{n}-{'truepilot' if c['site']['truepilot'] else 'nordugrid'}" for n, c in enumerate(CASES["cases"])]
 
 
@@ -60,13 +62,13 @@ def with_rules(tmp_path: Path, rules: str) -> AtlasConfig:
     return load_atlas(path)
 
 
-def converted(config: AtlasConfig, *, truepilot: bool = True, **fields: Any) -> Conversion:
-    queue = QueueInfo("Q", "Q", truepilot=truepilot, maxwalltime_min=2880)
-    return convert(PandaJob(JOB | fields), queue, config, flavour="arc", created=CREATED)
+def converted(config: AtlasConfig, *, truepilot: bool = True, flavour: str = "arc", **fields: Any) -> Conversion:
+    queue = QueueInfo("Q", "Q", truepilot=truepilot, maxwalltime_min=2880, walltime_told=True)
+    return convert(PandaJob(JOB | fields), queue, config, flavour=flavour, created=CREATED)
 
 
-def summary(spec: JobSpec) -> dict[str, Any]:
-    result: dict[str, Any] = plugin("act.ce", "arc").summary(spec)
+def summary(spec: JobSpec, flavour: str = "arc") -> dict[str, Any]:
+    result: dict[str, Any] = plugin("act.ce", flavour).summary(spec)
     return result
 
 
@@ -77,6 +79,16 @@ def test_the_established_request_comes_out_exactly(config: AtlasConfig, case: di
         flavour="arc", created=CREATED, rowid=case["rowid"], metadata=case["metadata"],
     )  # fmt: skip
     assert summary(made.spec) == case["xrsl"]
+
+
+@pytest.mark.parametrize("case", [c for c in CASES["cases"] if c["classad"]], ids=lambda c: str(c["rowid"]))
+def test_the_established_attributes_come_out_exactly(config: AtlasConfig, case: dict[str, Any]) -> None:
+    made = convert(
+        PandaJob.parse(case["job"]), from_facts(NAME, case["site"]), config,
+        flavour="condor", created=CREATED, rowid=case["rowid"], metadata=case["metadata"],
+    )  # fmt: skip
+    found = summary(made.spec, "condor")
+    assert {key: value for key, value in found.items() if key not in LEFT_OUT} == case["classad"]
 
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=IDS)
@@ -154,14 +166,17 @@ FIELDS = ("PandaID", "prodSourceLabel", "jobName", "coreCount", "minRamCount", "
     fields=st.dictionaries(st.sampled_from(FIELDS), ODD),
     more=st.dictionaries(st.text(max_size=5), ODD, max_size=2),
     metadata=st.dictionaries(st.sampled_from(["schedulerid", "harvesterid", "harvesterworkerid"]), ODD),
-    truepilot=st.booleans(),
+    kind=st.sampled_from([("arc", True), ("arc", False), ("condor", True)]),
 )
 def test_garbage_gives_a_request_or_a_reason(
-    config: AtlasConfig, fields: dict[str, Any], more: dict[str, Any], metadata: dict[str, Any], truepilot: bool
+    config: AtlasConfig, fields: dict[str, Any], more: dict[str, Any], metadata: dict[str, Any], kind: tuple[str, bool]
 ) -> None:
+    flavour, truepilot = kind
     queue = QueueInfo("Q", "Q", truepilot=truepilot)
     try:
-        made = convert(PandaJob(more | JOB | fields), queue, config, flavour="arc", created=CREATED, metadata=metadata)
+        job = PandaJob(more | JOB | fields)
+        made = convert(job, queue, config, flavour=flavour, created=CREATED, metadata=metadata)
+        plugin("act.ce", flavour).describe(Submission(1, "act.token", made.spec, ""))
     except BadJobSpec:
         return
     spec = made.spec
@@ -178,6 +193,50 @@ def test_garbage_gives_a_request_or_a_reason(
 def test_any_text_gives_a_request_or_a_reason(config: AtlasConfig, text: str) -> None:
     with contextlib.suppress(BadJobSpec):
         convert(PandaJob.parse(text), QueueInfo("Q", "Q"), config, flavour="arc", created=CREATED)
+
+
+@pytest.mark.parametrize(("fields", "total_mb"), [
+    ({"minRamCount": 30000}, 30000), ({"minRamCount": 2001}, 2500), ({"minRamCount": 1}, 500), ({}, 4000),
+    ({"coreCount": 8}, 4000), ({"coreCount": 8, "minRamCount": 16001}, 16500), ({"prodSourceLabel": "user"}, 4000),
+])  # fmt: skip
+def test_memory_of_a_pilot_for_htcondor_is_the_whole_jobs_rounded_up(
+    config: AtlasConfig, fields: dict[str, Any], total_mb: int
+) -> None:
+    assert summary(converted(config, flavour="condor", **fields).spec, "condor")["+maxMemory"] == str(total_mb)
+
+
+@pytest.mark.parametrize(("told", "maximum_min", "cpu_s", "walltime_s"), [
+    (True, 2880, 3601, 7202), (True, 2880, None, 172800), (False, 10080, None, 345600), (False, 10080, 10**6, 345600),
+    (True, 10080, 10**6, 604800), (True, 2880, 60, 3600),
+])  # fmt: skip
+def test_walltime_of_a_pilot_for_htcondor_is_twice_the_jobs_within_limits(
+    config: AtlasConfig, told: bool, maximum_min: int, cpu_s: int | None, walltime_s: int
+) -> None:
+    queue = QueueInfo("Q", "Q", maxwalltime_min=maximum_min, walltime_told=told)
+    made = convert(PandaJob(JOB | {"maxCpuCount": cpu_s}), queue, config, flavour="condor", created=CREATED)
+    assert made.spec.walltime_s == walltime_s
+
+
+def test_a_queue_in_nordugrid_mode_is_never_converted_for_htcondor(config: AtlasConfig) -> None:
+    with pytest.raises(BadQueue, match="true pilots only"):
+        converted(config, truepilot=False, flavour="condor")
+
+
+@pytest.mark.parametrize(("rules", "expected"), [
+    ("<walltime_factor>2</walltime_factor>", {"+MaxRuntime": "14400"}),
+    ("<walltime_at_least_min>4000</walltime_at_least_min>", {"+maxWallTime": "4000"}),
+    ("<walltime_at_most_min>10</walltime_at_most_min>", {"+MaxRuntime": "600"}),
+    ("<memory_mb_per_core>2400</memory_mb_per_core>", {"+maxMemory": "4800"}),
+    ("<memory_factor>1.5</memory_factor>", {"+maxMemory": "6000"}),
+    ("<priority>28</priority>", {"JobPrio": "28"}),
+    ("<request_disk>1</request_disk>", {"RequestDisk": str(2500 * 1024)}),
+    ('<attribute name="WantX" value="true"/>', {"+WantX": "true"}),
+    ('<attribute name="Label" value="x y"/>', {"+Label": '"x y"'}),
+])  # fmt: skip
+def test_exceptions_of_single_sites_hold_for_htcondor_too(tmp_path: Path, rules: str, expected: dict[str, Any]) -> None:
+    spec = converted(with_rules(tmp_path, rules), flavour="condor", maxCpuCount=3600, coreCount=2).spec
+    made = summary(spec, "condor")
+    assert {key: made[key] for key in expected} == expected
 
 
 @pytest.mark.parametrize(("rules", "expected"), [
@@ -265,8 +324,8 @@ class Files:
         self.job.write_text(case["job"])
         self.meta.write_text(json.dumps(case["metadata"]))
 
-    def run(self, *more: str, name: str = NAME) -> Result:
-        arguments = ["--flavour", "arc", "--queue", self.queue, "--name", name, "--job", self.job, "--metadata",
+    def run(self, *more: str, name: str = NAME, flavour: str = "arc") -> Result:
+        arguments = ["--flavour", flavour, "--queue", self.queue, "--name", name, "--job", self.job, "--metadata",
                      self.meta, "--created", CASES["created"], "--rowid", self.case["rowid"], *more]  # fmt: skip
         return CliRunner().invoke(command, [str(a) for a in arguments], env={ATLAS_VARIABLE: str(self.config)})
 
@@ -282,6 +341,21 @@ def test_the_command_prints_the_case_as_json(files: Files, keyed: bool) -> None:
         files.queue.write_text(json.dumps({NAME: files.case["site"]}))
     result = files.run("--format", "json")
     assert (result.exit_code, json.loads(result.stdout)) == (0, files.case["xrsl"])
+
+
+def test_the_command_speaks_htcondor_too(files: Files) -> None:
+    expected = files.case["classad"]
+    found = json.loads(files.run("--format", "json", flavour="condor").stdout)
+    assert {key: found[key] for key in expected} == expected
+    told = files.run("--why", flavour="condor").stdout
+    assert "My.MaxRuntime = 7200\n" in told
+    assert "walltime_s = 7200 because the job's maxCpuCount; x 2 for slow worker nodes" in told
+
+
+def test_the_command_says_that_htcondor_has_no_nordugrid_mode(files: Files) -> None:
+    files.queue.write_text(json.dumps(files.case["site"] | {"truepilot": False}))
+    result = files.run(flavour="condor")
+    assert (result.exit_code, "true pilots only" in result.stderr) == (2, True)
 
 
 def test_the_command_prints_the_request_and_why(files: Files) -> None:

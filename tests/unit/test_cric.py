@@ -15,7 +15,7 @@ from act.simulation.messages import Request, Response
 from act.simulation.server import SimServer
 from act_atlas.config import AtlasConfig, load_atlas
 from act_atlas.cric import CricSource, http_getter
-from act_atlas.queueinfo import BadQueue, Endpoint, QueueInfo, all_queues, ce_url, from_cric, from_facts
+from act_atlas.queueinfo import BadQueue, Endpoint, QueueInfo, all_queues, ce_url, collector_of, from_cric, from_facts
 
 DATA = Path(__file__).parent / "data" / "cric-pandaqueues.json"
 Facts = dict[str, Any]
@@ -46,7 +46,7 @@ def test_a_realistic_entry_is_understood(facts: Facts) -> None:
     assert from_cric("ARC-TEST", facts, []) == QueueInfo(
         name="ARC-TEST", schedconfig="ARC-TEST", type="unified", status="online", pilot_version="3.7.0.36",
         python_version="3", params={}, corecount=8, maxrss_mb=16000, maxtime_s=345600, maxwalltime_min=5760,
-        truepilot=True, push=True,
+        walltime_told=True, truepilot=True, push=True,
         endpoints=(Endpoint("arc", "https://localhost:8443/arex", "default", "slurm"),),
     )  # fmt: skip
 
@@ -68,6 +68,26 @@ def test_every_form_of_an_arc_endpoint_becomes_one_url(given: str, url: str) -> 
 def test_an_endpoint_without_a_host_is_refused(given: str) -> None:
     with pytest.raises(BadQueue):
         ce_url(given)
+
+
+@pytest.mark.parametrize(("given", "address"), [
+    ("ce.example.org", "ce.example.org:9619"), ("ce.example.org:9620", "ce.example.org:9620"),
+    ("https://ce.example.org/x", "ce.example.org:9619"), ("[::1]:9619", "[::1]:9619"),
+])  # fmt: skip
+def test_every_form_of_an_htcondor_endpoint_becomes_the_address_of_its_collector(given: str, address: str) -> None:
+    assert collector_of(given) == address
+
+
+@pytest.mark.parametrize("given", ["", "host:port", "https://", "ho st", "[::1"])
+def test_an_htcondor_endpoint_without_a_host_is_refused(given: str) -> None:
+    with pytest.raises(BadQueue):
+        collector_of(given)
+
+
+def test_a_queue_in_nordugrid_mode_has_no_candidates_of_types_that_move_no_data(facts: Facts) -> None:
+    ces = [ce(ce_flavour="HTCONDOR-CE"), ce()]
+    info = queue(facts, queues=ces, copytools={"mv": {}})
+    assert (len(info.candidates("arc")), info.candidates("condor")) == (1, ())
 
 
 def test_queues_named_default_are_dropped_if_there_are_others(facts: Facts) -> None:

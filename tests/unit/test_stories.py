@@ -236,6 +236,8 @@ QUEUE = QueueInfo("Q", "Q", endpoints=(Endpoint("arc", URL),))
         ({"push": False}, (0, 0), 0, "not a push queue"),
         ({"endpoints": ()}, (0, 0), 0, "none is active"),
         ({"endpoints": (Endpoint("other", "x"),)}, (0, 0), 0, "only other"),
+        ({"endpoints": (Endpoint("condor", "x"),)}, (0, 0), 20, ""),
+        ({"endpoints": (Endpoint("condor", "x"),), "truepilot": False}, (0, 0), 0, "runs true pilots only"),
     ],
 )
 def test_a_queue_gets_as_many_jobs_as_its_limits_allow_and_the_reason_is_told(
@@ -245,6 +247,14 @@ def test_a_queue_gets_as_many_jobs_as_its_limits_allow_and_the_reason_is_told(
     found = supply.room(QueueInfo(**fields), *load, Panda())
     assert found.jobs == room
     assert why in found.why
+
+
+def test_a_queue_whose_ces_cannot_be_spoken_to_from_here_gets_no_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supply, "missing", lambda flavour: "no bindings" if flavour == "condor" else "")
+    there = Endpoint("condor", "x")
+    queue, both = QueueInfo("Q", "Q", endpoints=(there,)), QueueInfo("Q", "Q", endpoints=(there, *QUEUE.endpoints))
+    assert supply.closed(queue) == "its CEs are of type condor: no bindings"
+    assert [supply.room(q, 0, 0, Panda()).jobs for q in (queue, both)] == [0, 20]
 
 
 # -- words and the terminal --------------------------------------------------------------------------------------------
