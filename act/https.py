@@ -1,11 +1,16 @@
-"""HTTPS for httpx clients: a total deadline on every call, bounded answers, errors of the tower."""
+"""HTTPS: whom we trust and what we show; for httpx clients a total deadline on every call and bounded answers.
+
+All in errors of the tower.
+"""
 
 from __future__ import annotations
 
+import os
 import ssl
 import threading
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -18,6 +23,29 @@ CONNECTIONS = 32
 LARGEST_ANSWER = 256 << 20
 WRITE_PIECE = 1 << 16
 _CREDENTIAL_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "UNSUPPORTED_CERT")
+
+
+def client_context(ca_dir: Path, proxy_pem: bytes | None = None) -> ssl.SSLContext:
+    """Trusts the CAs of ``ca_dir`` and shows the proxy, if there is one. Raises ConfigError, CredentialError."""
+    if not ca_dir.is_dir():
+        raise ConfigError(f"CA directory {ca_dir} is not there: install the CA certificates or correct the path")
+    context = ssl.create_default_context(capath=str(ca_dir))
+    if proxy_pem is not None:
+        _show(context, proxy_pem)
+    return context
+
+
+def _show(context: ssl.SSLContext, proxy_pem: bytes) -> None:
+    # The ssl module takes a certificate only by file name; this file lives in memory and has no name of its own.
+    fd = os.memfd_create("proxy")
+    try:
+        with os.fdopen(os.dup(fd), "wb") as f:
+            f.write(proxy_pem)
+        context.load_cert_chain(f"/proc/self/fd/{fd}")
+    except (ssl.SSLError, ValueError) as e:
+        raise CredentialError(f"the proxy cannot be used (certificate, key and chain?): {e}") from e
+    finally:
+        os.close(fd)
 
 
 class DeadlineTransport(httpx.BaseTransport):

@@ -6,7 +6,6 @@ Signature and audience are not looked at here: the token is opaque to its bearer
 from __future__ import annotations
 
 import json
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import jwt
 
 from act.config import Timeouts, TokenSource
 from act.errors import CredentialError, SourceUnreachable
-from act.https import DeadlineTransport
+from act.https import DeadlineTransport, client_context
 
 _DISCOVERY = "/.well-known/openid-configuration"  # OpenID Connect Discovery 1.0, 4
 
@@ -83,7 +82,7 @@ def from_issuer(source: TokenSource, ca_dir: Path, timeouts: Timeouts) -> Token:
 
 
 def _client(ca_dir: Path, timeouts: Timeouts) -> httpx.Client:
-    transport = DeadlineTransport(ssl.create_default_context(capath=str(ca_dir)), timeouts.call_s)
+    transport = DeadlineTransport(client_context(ca_dir), timeouts.call_s)
     limits = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s)
     headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "aCT"}
     return httpx.Client(transport=transport, timeout=limits, headers=headers, trust_env=False)

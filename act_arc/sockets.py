@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from act import https
 from act.errors import CEUnreachable, CredentialError
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -58,28 +58,10 @@ class DeadlineSocket(ssl.SSLSocket):
 
 
 def client_context(ca_dir: Path, proxy_pem: bytes | None) -> ssl.SSLContext:
-    """A context that trusts the CAs of ``ca_dir`` and shows the proxy; None: no certificate.
-
-    Raises CredentialError for a useless proxy.
-    """
-    context = ssl.create_default_context(capath=str(ca_dir))
+    """A context whose sockets are bounded; see `act.https.client_context`."""
+    context = https.client_context(ca_dir, proxy_pem)
     context.sslsocket_class = DeadlineSocket
-    if proxy_pem is not None:
-        _show(context, proxy_pem)
     return context
-
-
-def _show(context: ssl.SSLContext, proxy_pem: bytes) -> None:
-    # The ssl module takes a certificate only by file name; this file lives in memory and has no name of its own.
-    fd = os.memfd_create("proxy")
-    try:
-        with os.fdopen(os.dup(fd), "wb") as f:
-            f.write(proxy_pem)
-        context.load_cert_chain(f"/proc/self/fd/{fd}")
-    except (ssl.SSLError, ValueError) as e:
-        raise CredentialError(f"the proxy cannot be used: {e}") from e
-    finally:
-        os.close(fd)
 
 
 def connect(host: str, port: int, context: ssl.SSLContext, connect_s: float, deadline: float) -> DeadlineSocket:

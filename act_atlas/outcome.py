@@ -110,7 +110,7 @@ def of_validation(job: Job, files: Sequence[StoredFile], policy: AtlasErrors) ->
         unsure = [f"{f.lfn} is {_words(f)}" for f in files if f.finding != "good"]
         good = f"{len(files) - len(unsure)} outputs are as reported"
         return Outcome((Event.VALID,), "; ".join([good, *unsure])[:500])
-    why = "; ".join(bad)
+    why = "; ".join(bad)[:500]
     if job.attempts < policy.max_attempts:
         return Outcome((Event.RESUBMIT,), f"attempt {job.attempts} of {policy.max_attempts}: {why}")
     return Outcome((Event.BROKEN,), why, STAGEOUT_CODE)

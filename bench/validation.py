@@ -88,8 +88,8 @@ class _Tower:
         server.create_database("act")
         cert, key = ca.user("bench")
         values = {"database": server.url("act"), "ca_dir": ca.ca_dir, "cert": cert, "key": key, "base": directory,
-                  "extra": "", "queues": "", "protocol": "v1", "cric": "", "wrapper": "",
-                  **dict.fromkeys(("server", "cache"), "https://localhost:1")}  # fmt: skip
+                  "work_dir": directory / "work", "extra": "", "queues": "", "protocol": "v1", "cric": "",
+                  "wrapper": "", **dict.fromkeys(("server", "cache"), "https://localhost:1")}  # fmt: skip
         for name, variable, text in (("aCTConfigARC.xml", "ACTCONFIGARC", configuration.CORE),
                                      ("aCTConfigATLAS.xml", "ACTCONFIGATLAS", configuration.ATLAS)):  # fmt: skip
             (directory / name).write_text(configuration.fill(text, **values))

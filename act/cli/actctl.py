@@ -101,6 +101,8 @@ def daemon(name: str, once: bool) -> None:
     try:
         if once:
             click.echo(f"{name}: {runner.once()} moved")
+            if troubles := runner.daemon.troubles():
+                _die("\n".join(troubles), EX_TEMPFAIL)
         else:
             sys.exit(runner.run(lambda: None, _until_signal()))
     finally:

@@ -48,6 +48,10 @@ class Daemon(ABC):
     def work(self, lane: Key) -> int:
         """One bounded pass; returns how many jobs moved."""
 
+    def troubles(self) -> Sequence[str]:
+        """What the last pass of each lane could not do, although the pass itself went well; for who runs it by hand."""
+        return ()
+
     def close(self) -> None:  # noqa: B027 - most have nothing
         """Give back what is the daemon's own; the context belongs to whoever made it."""
 

@@ -7,7 +7,8 @@ import secrets
 import socket
 import time
 
-from act.errors import StaleClaim
+from act.config import CORE_FILE, Leases
+from act.errors import ConfigError, StaleClaim
 
 
 class Lease:
@@ -18,10 +19,24 @@ class Lease:
         self.lease_s = lease_s
         self._end = time.monotonic() + lease_s - min(margin_s, lease_s / 4)
 
+    def covers(self, seconds: float) -> bool:
+        """Whether a call that begins now and may take so long ends within the lease."""
+        return time.monotonic() + seconds < self._end
+
     def check(self) -> None:
         """Before every effect: StaleClaim if the lease may have ended."""
-        if time.monotonic() >= self._end:
+        if not self.covers(0.0):
             raise StaleClaim("the lease ended before the work did; somebody else may hold the rows now")
+
+
+def must_cover(leases: Leases, setting: str, seconds: float) -> None:
+    """Raises ConfigError if a call that may take so long does not end within a lease. setting: what says how long."""
+    longest_s = leases.lease_s - leases.margin_s
+    if seconds >= longest_s:
+        raise ConfigError(
+            f"{setting} is {seconds:g} s, which must be less than leases/lease_s without margin_s, {longest_s:g} s, in "
+            f"{CORE_FILE}: others would take over what is still being worked on. Lower the one or raise lease_s"
+        )
 
 
 def holders_of(name: str) -> str:

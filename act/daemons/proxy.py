@@ -36,6 +36,7 @@ class ProxyRenewal(Daemon):
         self._tokens = {ce.url.rstrip("/"): ce.token for ce in context.config.ces.ce if ce.token is not None}
         self._look_at: dict[Key, float] = {}
         self._told: set[str] = set()
+        self._failed: dict[Key, str] = {}
 
     def lanes(self) -> Sequence[Key]:
         return [*self._proxies, *self._tokens]
@@ -43,6 +44,7 @@ class ProxyRenewal(Daemon):
     def work(self, lane: Key) -> int:
         if time.monotonic() < self._look_at.get(lane, 0.0):
             return 0
+        self._failed.pop(lane, None)
         row = self._row(lane)
         if lane in self._proxies:
             renewed = self._renew_proxy(self._proxies[lane], row)
@@ -53,6 +55,10 @@ class ProxyRenewal(Daemon):
         pause_s = min(self.context.config.proxies.check_s, life_s / LOOKS_IN_A_LIFE)
         self._look_at[lane] = time.monotonic() + max(self.idle_s, pause_s)
         return renewed
+
+    def troubles(self) -> Sequence[str]:
+        """The credentials that are not as they should be, and why."""
+        return list(self._failed.values())
 
     def _row(self, lane: Key) -> AnyRow | None:
         read = credentials.by_role if lane in self._proxies else credentials.all_tokens
@@ -71,8 +77,8 @@ class ProxyRenewal(Daemon):
             made = self._sources.proxy(source)
             sealed = keys.seal(made.pem, key_file)
         except (CredentialError, SourceUnreachable) as error:
-            return self._failed(
-                f"the proxy of role '{role}'", error, lambda c, why: credentials.set_error(c, role, why)
+            return self._give_up(
+                role, f"the proxy of role '{role}'", error, lambda c, why: credentials.set_error(c, role, why)
             )
         same = row is not None and (row.identity, row.fqans) == (made.identity, "\n".join(made.fqans))
         if same and not _better(row, made.expires):
@@ -89,15 +95,18 @@ class ProxyRenewal(Daemon):
             made = self._sources.token(source)
             sealed = keys.seal(made.value.encode(), self.context.config.proxies.key_file)
         except (CredentialError, SourceUnreachable) as error:
-            return self._failed(f"the token for {url}", error, lambda c, why: credentials.set_token_error(c, url, why))
+            return self._give_up(
+                url, f"the token for {url}", error, lambda c, why: credentials.set_token_error(c, url, why)
+            )
         if row is not None and row.identity == made.identity and not _better(row, made.expires):
             return 0
         self.db.run("token", lambda c: credentials.store_token(c, url, made.identity, sealed, made.expires))
         log.info("there is a new token for %s, good for %.0f min", url, (made.expires - time.time()) / 60)
         return 1
 
-    def _failed(self, what: str, error: Exception, write: Callable[[Any, str], None]) -> int:
-        log.error("%s cannot be renewed: %s", what, error)
+    def _give_up(self, lane: str, what: str, error: Exception, write: Callable[[Any, str], None]) -> int:
+        self._failed[lane] = f"{what} cannot be renewed: {error}"
+        log.error("%s", self._failed[lane])
         self.db.run("proxy-error", lambda c: write(c, str(error)))
         return 0
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from sqlalchemy import Connection
 
 from act.daemons.base import Key
 from act.daemons.context import Context
 from act.db import cejobs
-from act.db.engine import NOW
+from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.states import DAY
 from act.states import Event as CEEvent
 from act_atlas import db
 from act_atlas.daemons.base import AtlasDaemon
-from act_atlas.states import DEADLINES, Event
+from act_atlas.outcome import STAGEOUT_CODE
+from act_atlas.states import DEADLINES, ON_STORAGE, Event
 
 BATCH = 200
 LOOK_S = 60.0
@@ -47,11 +49,19 @@ class Archiver(AtlasDaemon):
     def _enforce_deadlines(self, connection: Connection) -> None:
         for deadline in DEADLINES.values():
             rows = db.overdue(connection, deadline.state, deadline.seconds, limit=BATCH)
-            values = {"due": NOW, "error_diag": deadline.why}
-            moves = [Move(r.id, r.state, deadline.event, deadline.why, values, version=r.version) for r in rows]
+            moves = [
+                Move(r.id, r.state, deadline.event, deadline.why, _values(r, deadline.why), version=r.version)
+                for r in rows
+            ]
             moved = db.move(connection, moves, who=self.name)
             db.outputs.want_removed(connection, [i for i, state in moved.items() if state == "toclean"])
             db.outputs.give_up(connection, [i for i, state in moved.items() if state == "failed"], deadline.why)
             if deadline.event == Event.KILL:
                 attempts = [r.cejob_id for r in rows if r.id in moved and r.cejob_id is not None]
                 cejobs.wish(connection, attempts, CEEvent.CANCEL, who="application", why=deadline.why)
+
+
+def _values(row: AnyRow, why: str) -> dict[str, Any]:
+    """What was wrong with a job before is what PanDA wants to know; that its outputs stay is in the events."""
+    values = {"due": NOW, "error_diag": row.error_diag or why}
+    return values | {"error_code": row.error_code or STAGEOUT_CODE} if row.state in ON_STORAGE else values

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 from act.daemons.base import Key
 from act.daemons.context import Context
 from act.db import meta
-from act.errors import OutputMissing, SourceUnreachable, StorageUnavailable, TemporaryError
+from act.errors import CredentialError, OutputMissing, SourceUnreachable, StorageUnavailable, TemporaryError
 from act_atlas import db, supply
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.panda import QueueStats, may_hold_jobs
@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 INTAKE = "intake"
 LEFTOVERS_S = 60.0
+NOTE_S = 60.0
 LABELS = {"production": "managed", "analysis": "user", "unified": "unified"}
 
 
@@ -40,6 +41,7 @@ class GetJob(AtlasDaemon):
         self._unstored: dict[str, bytes] = {}  # answers that the store did not take, by the names they have there
         self._stats: QueueStats = {}
         self._stats_due = 0.0
+        self._noted: dict[str, tuple[tuple[bool, bool], float]] = {}
 
     def lanes(self) -> Sequence[Key]:
         now = time.monotonic()
@@ -57,30 +59,45 @@ class GetJob(AtlasDaemon):
         if queue is None or room <= 0:
             return 0
         self._plan(lane, found=False)
-        wanted = min(room, self.atlas.panda.bulk)
-        try:
-            answer = self.panda().fetch_jobs(
-                lane,
-                wanted,
-                label=_label(queue),
-                scheduler_id=self.atlas.panda.schedulerid,
-                node=self.context.host,
-            )
-        except SourceUnreachable as error:
-            if error.sent:
-                log.warning("queue %s: an answer was lost: PanDA takes back the jobs that were in it", lane)
-                self.db.run("lost-answer", lambda c: meta.count(c, "lost_answers"))
-            raise
+        answer = self._ask(queue, min(room, self.atlas.panda.bulk))
         if not may_hold_jobs(answer):
+            self._note(lane, 0)
             return 0
         self._plan(lane, found=True)
         stored = f"{INTAKE}/{quote(lane, safe='')}/{secrets.token_hex(8)}"
         try:
             self._keep(stored, answer)
-            return self._take(lane, stored, answer)
+            taken = self._take(lane, stored, answer)
         except TemporaryError:
             self._leftovers_due = 0.0  # what is in the store already must not wait
             raise
+        self._note(lane, taken)
+        return taken
+
+    def _ask(self, queue: QueueInfo, wanted: int) -> bytes:
+        """PanDA's answer to the question for so many jobs."""
+        try:
+            return self.panda().fetch_jobs(
+                queue.name,
+                wanted,
+                label=_label(queue),
+                scheduler_id=self.atlas.panda.schedulerid,
+                node=self.context.host,
+            )
+        except (SourceUnreachable, CredentialError) as error:
+            if isinstance(error, SourceUnreachable) and error.sent:
+                log.warning("queue %s: an answer was lost: PanDA takes back the jobs that were in it", queue.name)
+                self.db.run("lost-answer", lambda c: meta.count(c, "lost_answers"))
+            self._note(queue.name, 0, str(error))
+            raise
+
+    def _note(self, queue: str, jobs: int, error: str | None = None) -> None:
+        """What came of asking, for people; without jobs, and if it is as it was, once a minute."""
+        outcome, now = (jobs > 0, error is not None), time.monotonic()
+        before, at = self._noted.get(queue, (None, 0.0))
+        if jobs or outcome != before or now >= at + NOTE_S:
+            self.db.run("asked", lambda c: db.asks.note(c, queue, jobs, error))
+            self._noted[queue] = outcome, now
 
     def _keep(self, stored: str, answer: bytes) -> None:
         """Put an answer into the store, where a crash cannot reach it. Jobs are not lost only because that fails,

@@ -1,24 +1,28 @@
 """validator: looks at outputs on storage, and removes those of attempts that came to nothing.
 
-One lane per storage host for the files, so that a storage that is down holds up no other, and one for the jobs of which
-all files are decided. What is asked of a storage may be asked again without harm, so a crash costs a repetition.
+One lane for each storage host and what is wanted of it, so that a storage that is down or lets nobody read holds up
+nothing else, and one for the jobs of which all files are decided. What is asked of a storage may be asked again without
+harm, so a crash costs a repetition.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 
 from sqlalchemy import Connection
 
+from act.config import CoreConfig
 from act.daemons.base import Key
-from act.daemons.lease import Lease
-from act.db.engine import NOW, AnyRow
+from act.daemons.context import Context
+from act.daemons.lease import must_cover
+from act.db.engine import NOW, AnyRow, chunks
 from act.db.moves import Move
 from act.errors import CredentialError, JobError, StorageUnavailable
 from act_atlas import db
+from act_atlas.config import ATLAS_FILE, AtlasConfig
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.db.outputs import CHECK, KEPT, REMOVE, REMOVED, Found
 from act_atlas.outcome import STAGEOUT_CODE, of_validation
@@ -28,36 +32,40 @@ from act_atlas.states import Event
 log = logging.getLogger(__name__)
 
 BATCH = 200
+JOBS_AT_ONCE = 20  # whose files are in memory together; each job may have thousands
 
 
 class Validator(AtlasDaemon):
-    """Files by storage host, jobs by themselves."""
+    """Files by what is wanted and storage host ("check se1:443"), jobs by themselves."""
 
     kind = "validator"
 
+    def __init__(self, context: Context, name: str, flavour: str = "") -> None:
+        """Raises ConfigError if a bulk does not fit into a lease."""
+        super().__init__(context, name, flavour)
+        check_config(context.config, self.atlas)
+
     def lanes(self) -> Sequence[Key]:
-        return [None, *self.db.read("hosts", db.outputs.hosts)]
+        return [None, *(f"{wish} {host}" for wish, host in self.db.read("hosts", db.outputs.hosts))]
 
     def work(self, lane: Key) -> int:
         if not isinstance(lane, str):
             return self.db.run("judge", self._judge)
-        return self._ask(lane, CHECK) + self._ask(lane, REMOVE)
+        wish, _, host = lane.partition(" ")
+        return self._ask(host, wish)
 
     # -- files ---------------------------------------------------------------------------------------------------
 
     def _ask(self, host: str, wish: str) -> int:
-        """One bulk for each protocol that the host's files are named with."""
+        """One bulk for each protocol that the host's files are named with; returns how many files were asked for."""
         limits = self.atlas.storages
-        # a call that begins within the lease must end within it: what is removed late could be of the next attempt
-        lease = Lease(self.name, limits.total_s * 4, limits.total_s)
+        lease = self.claim()
         rows = self.db.run("take", lambda c: db.outputs.take(c, host, wish, limit=limits.batch, lease_s=lease.lease_s))
         left = {r.id: r for r in rows}
-        by_scheme: dict[str, list[AnyRow]] = defaultdict(list)
-        for row in rows:
-            by_scheme[scheme_of(row.url)].append(row)
         try:
-            for scheme, files in by_scheme.items():
-                lease.check()
+            for scheme, files in _bulks(rows).items():
+                if not lease.covers(limits.total_s):  # what is removed late could be of the next attempt
+                    break
                 found = self._check(host, scheme, files) if wish == CHECK else self._remove(host, scheme, files)
                 self._write(wish, found)
                 for file in files:
@@ -65,7 +73,9 @@ class Validator(AtlasDaemon):
         except (StorageUnavailable, CredentialError) as error:
             self._write(wish, [Found(r.id, r.finding, str(error), wish, limits.retry_s) for r in left.values()])
             raise
-        return len(rows)
+        if left:  # not reached: at once
+            self._write(wish, [Found(r.id, r.finding, r.detail, wish) for r in left.values()])
+        return len(rows) - len(left)
 
     def _write(self, wish: str, found: Iterable[Found]) -> None:
         self.db.run("found", lambda c: db.outputs.write(c, wish, found))
@@ -106,8 +116,7 @@ class Validator(AtlasDaemon):
 
     def _judge_validated(self, connection: Connection) -> int:
         rows = db.outputs.decided(connection, "tovalidate", limit=BATCH)
-        files = db.outputs.of_jobs(connection, [r.id for r in rows])
-        decided = {r.id: of_validation(r, files.get(r.id, []), self.atlas.errors) for r in rows}
+        decided = {r.id: of_validation(r, files, self.atlas.errors) for r, files in _with_files(connection, rows)}
         moves = [Move(i, "tovalidate", d.events[0], d.why, {"due": NOW, **d.values()}) for i, d in decided.items()]
         moved = db.move(connection, moves, who=self.name)
         db.outputs.want_removed(connection, [i for i in moved if decided[i].events[0] != Event.VALID])
@@ -115,11 +124,9 @@ class Validator(AtlasDaemon):
 
     def _judge_resubmitted(self, connection: Connection) -> int:
         rows = db.outputs.decided(connection, "toresubmit", limit=BATCH)
-        files = db.outputs.of_jobs(connection, [r.id for r in rows])
-        stays = {r.id: [f for f in files.get(r.id, []) if f.finding == KEPT] for r in rows}
         moves = []
-        for row in rows:
-            if kept := stays[row.id]:
+        for row, files in _with_files(connection, rows):
+            if kept := [f for f in files if f.finding == KEPT]:
                 why = f"no new attempt, as {kept[0].lfn} of the last one cannot be removed: {kept[0].detail}"
                 values = {"error_code": row.error_code or STAGEOUT_CODE, "error_diag": why[:500], "due": NOW}
                 moves.append(Move(row.id, "toresubmit", Event.GIVEUP, why, values))
@@ -133,5 +140,25 @@ class Validator(AtlasDaemon):
 
     def _judge_cleaned(self, connection: Connection) -> int:
         rows = db.outputs.decided(connection, "toclean", limit=BATCH)
-        moves = [Move(r.id, "toclean", Event.CLEANED, "nothing is left to remove", {"due": NOW}) for r in rows]
+        moves = [Move(r.id, "toclean", Event.CLEANED, values={"due": NOW}) for r in rows]
         return len(db.move(connection, moves, who=self.name))
+
+
+def check_config(core: CoreConfig, atlas: AtlasConfig) -> None:
+    """Raises ConfigError if a bulk of files does not fit into a lease."""
+    must_cover(core.leases, f"storages/total_s in {ATLAS_FILE}", atlas.storages.total_s)
+
+
+def _with_files(connection: Connection, rows: Sequence[AnyRow]) -> Iterator[tuple[AnyRow, list[AnyRow]]]:
+    """Each job with what was found of its outputs."""
+    for part in chunks(rows, JOBS_AT_ONCE):
+        found = db.outputs.findings(connection, [r.id for r in part])
+        yield from ((r, found.get(r.id, [])) for r in part)
+
+
+def _bulks(rows: Sequence[AnyRow]) -> dict[str, list[AnyRow]]:
+    """Files by protocol. A storage answers by URL, so one that several files claim to be at is asked for one by one."""
+    bulks: dict[str, dict[str, AnyRow]] = defaultdict(dict)
+    for row in rows:
+        bulks[scheme_of(row.url)].setdefault(row.url, row)
+    return {scheme: [*by_url.values()] for scheme, by_url in bulks.items()}

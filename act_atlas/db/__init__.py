@@ -1,6 +1,6 @@
 """The tables of PanDA jobs and all SQL on them."""
 
-from act_atlas.db import outputs
+from act_atlas.db import asks, outputs
 from act_atlas.db.archive import archive_rows, prune_archive, to_archive
 from act_atlas.db.jobs import (
     add,
@@ -28,6 +28,7 @@ __all__ = [
     "SOURCE",
     "add",
     "archive_rows",
+    "asks",
     "claim",
     "counts",
     "find",

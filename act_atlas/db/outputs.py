@@ -13,6 +13,7 @@ from act_atlas.db.tables import outputs, pandajobs, pilotreports
 
 CHECK, REMOVE = "check", "remove"
 REMOVED, KEPT, MISSING = "removed", "kept", "missing"
+LONGEST_DETAIL = 1000  # characters of what storages say; they may say more than fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def store_reports(connection: Connection, left: Sequence[LeftBehind]) -> None:
             "size": f.size,
             "adler32": f.adler32,
             "md5": f.md5,
-            "wish": one.wish if f.host and f.finding is None else None,
+            "wish": _wish(f, one.wish),
             "finding": f.finding,
             "detail": f.detail,
         }
@@ -81,6 +82,13 @@ def store_reports(connection: Connection, left: Sequence[LeftBehind]) -> None:
     ]
     if rows:
         connection.execute(insert(outputs).values(due=now()), rows)
+
+
+def _wish(file: NewOutput, wish: str) -> str | None:
+    """What the report says too little of is not worth a look, but it is there, and has to go like the others."""
+    if not file.host or (wish == CHECK and file.finding is not None):
+        return None
+    return wish
 
 
 def forget(connection: Connection, pandajob_ids: Collection[int]) -> None:
@@ -95,13 +103,13 @@ def reports(connection: Connection, pandajob_ids: Sequence[int]) -> dict[int, An
     return {r.pandajob_id: r for r in connection.execute(query)}
 
 
-def hosts(connection: Connection) -> list[str]:
-    """Storage hosts with something to do now."""
-    found: set[str] = set()
+def hosts(connection: Connection) -> list[tuple[str, str]]:
+    """(wish, storage host) with something to do now."""
+    found: list[tuple[str, str]] = []
     for wish in (CHECK, REMOVE):
         query = select(outputs.c.host).distinct().where(outputs.c.wish == wish, outputs.c.due <= now())
-        found.update(connection.scalars(query))
-    return sorted(found)
+        found += [(wish, host) for host in sorted(connection.scalars(query))]
+    return found
 
 
 def take(connection: Connection, host: str, wish: str, *, limit: int, lease_s: float) -> Sequence[AnyRow]:
@@ -122,13 +130,18 @@ def write(connection: Connection, wish: str, found: Iterable[Found]) -> None:
     """What came of ``wish``, for the files that still have it: it may have changed meanwhile."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for f in found:
-        groups.setdefault((f.finding, f.detail, f.wish, f.again_s), []).append(f.id)
+        groups.setdefault((f.finding, _storable(f.detail), f.wish, f.again_s), []).append(f.id)
     for (finding, detail, wish_next, again_s), ids in groups.items():
         connection.execute(
             update(outputs)
             .where(outputs.c.id.in_(ids), outputs.c.wish == wish)
             .values(finding=finding, detail=detail, wish=wish_next, due=now() + again_s)
         )
+
+
+def _storable(said: str | None) -> str | None:
+    """The beginning of what a storage says, without halves of characters."""
+    return said[:LONGEST_DETAIL].encode("utf-8", "replace").decode() if said else None
 
 
 def decided(connection: Connection, state: str, *, limit: int) -> Sequence[AnyRow]:
@@ -141,11 +154,20 @@ def decided(connection: Connection, state: str, *, limit: int) -> Sequence[AnyRo
 
 def of_jobs(connection: Connection, pandajob_ids: Sequence[int]) -> dict[int, list[AnyRow]]:
     """Job -> its outputs, in the order of the report."""
-    rows = connection.execute(select(outputs).where(outputs.c.pandajob_id.in_(pandajob_ids))).all()
+    return _by_job(connection.execute(select(outputs).where(outputs.c.pandajob_id.in_(pandajob_ids))).all())
+
+
+def _by_job(rows: Sequence[AnyRow]) -> dict[int, list[AnyRow]]:
     found: dict[int, list[AnyRow]] = {}
     for row in sorted(rows, key=lambda r: r.id):
         found.setdefault(row.pandajob_id, []).append(row)
     return found
+
+
+def findings(connection: Connection, pandajob_ids: Sequence[int]) -> dict[int, list[AnyRow]]:
+    """Job -> name, finding and detail of its outputs, in the order of the report."""
+    wanted = select(outputs.c.id, outputs.c.pandajob_id, outputs.c.lfn, outputs.c.finding, outputs.c.detail)
+    return _by_job(connection.execute(wanted.where(outputs.c.pandajob_id.in_(pandajob_ids))).all())
 
 
 def want_removed(connection: Connection, pandajob_ids: Collection[int]) -> None:

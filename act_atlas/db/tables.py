@@ -98,4 +98,16 @@ outputs = Table(
     mysql_charset="utf8mb4",
 )
 
+# What came of the last time that PanDA was asked for jobs of a queue.
+pandaqueues = Table(
+    "pandaqueues",
+    metadata,
+    Column("queue", String(100), primary_key=True),
+    Column("asked", Double, nullable=False),
+    Column("jobs", Integer, nullable=False),  # that came
+    Column("error", Text),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+
 LEDGER = Ledger("pandajob", PANDAJOB, pandajobs)

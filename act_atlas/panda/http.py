@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 from collections.abc import Sequence
 
 import httpx
 
 from act.errors import ConfigError, CredentialError, SourceUnreachable
-from act.https import DeadlineTransport
+from act.https import DeadlineTransport, client_context
 from act_atlas.panda.client import PandaServer
 
 
@@ -21,7 +19,7 @@ class Http:
         if server.token:
             headers |= {"Authorization": f"Bearer {server.token}", "Origin": server.origin}
         timeout = httpx.Timeout(server.read_s, connect=server.connect_s, pool=server.total_s)
-        transport = DeadlineTransport(_context(server), server.total_s)
+        transport = DeadlineTransport(client_context(server.ca_dir, server.proxy_pem or None), server.total_s)
         self._url = server.url.rstrip("/")
         self._client = httpx.Client(transport=transport, headers=headers, timeout=timeout, trust_env=False)
 
@@ -47,18 +45,3 @@ class Http:
     def close(self) -> None:
         """Give back connections."""
         self._client.close()
-
-
-def _context(server: PandaServer) -> ssl.SSLContext:
-    if not server.ca_dir.is_dir():
-        raise ConfigError(f"CA directory {server.ca_dir} is not there: install the CA certificates or correct the path")
-    context = ssl.create_default_context(capath=str(server.ca_dir))
-    if server.proxy_pem:
-        with tempfile.NamedTemporaryFile() as f:  # 0600; OpenSSL reads chains from files only
-            f.write(server.proxy_pem)
-            f.flush()
-            try:
-                context.load_cert_chain(f.name)
-            except ssl.SSLError as e:
-                raise CredentialError(f"the proxy for PanDA is unusable (certificate, key and chain?): {e}") from e
-    return context

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from act import faults
 from act.errors import StorageUnavailable
+from act.https import client_context
 from act_atlas.replicas.children import ChildStorage, Library, installed
 from act_atlas.replicas.local import LocalStorage
 from act_atlas.replicas.model import Checked, Finding, Replica, Storage
 from act_atlas.replicas.settings import Storages
 from act_atlas.replicas.unknown import UnknownStorage
 from act_atlas.replicas.urls import host_of, removable, scheme_of
-from act_atlas.replicas.webdav import WebDAVStorage, client_context
+from act_atlas.replicas.webdav import WebDAVStorage
 
 HINTS: dict[Library, str] = {
     "xrootd": "install the extra 'xrootd' of this package",
@@ -53,7 +54,7 @@ def _open(host: str, scheme: str, settings: Storages, proxy_pem: bytes, ca_dir: 
     if scheme == "file":
         return LocalStorage(settings)
     if scheme == "https":
-        return WebDAVStorage(host, settings, client_context(ca_dir, proxy_pem), token)
+        return WebDAVStorage(host, settings, client_context(ca_dir, proxy_pem or None), token)
     library: Library = "xrootd" if scheme in ("root", "roots") else "gfal"
     if installed(library):
         return ChildStorage(library, scheme, host, settings, proxy_pem, ca_dir, token)

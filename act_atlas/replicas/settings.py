@@ -22,9 +22,10 @@ def _prefix(value: str) -> str:
 class Storages(Section):
     """Storage elements where outputs are checked and removed.
 
-    removable: nothing is ever removed but below these URLs. parallel: requests in flight to one host. batch: files in
-    one bulk. total_s: what a bulk may take; files it did not get to come later. read_s: for one answer; a storage may
-    have to read the whole file for its checksum. retry_s: when a file that got no answer is asked for again.
+    removable: nothing is ever removed but below these URLs. parallel: requests in flight for one bulk. batch: files in
+    one bulk. total_s: what a bulk may take, less than a lease; files that it did not get to come later. read_s: for one
+    answer; a storage may have to read the whole file for its checksum. retry_s: when a file that got no answer is asked
+    for again.
     """
 
     removable: tuple[Annotated[str, AfterValidator(_prefix)], ...] = ()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
 from lxml import etree
 
-from act.errors import ActError, ConfigError, CredentialError, JobError, StorageUnavailable
+from act.errors import ActError, JobError, StorageUnavailable
 from act_atlas.replicas.bulk import decided, forbidden
 from act_atlas.replicas.checksums import from_header, judge
 from act_atlas.replicas.model import Checked, Finding, Replica
@@ -187,25 +185,6 @@ class WebDAVStorage:
                 name, text = raw.decode("latin-1").lower(), value.decode("latin-1")
                 fields[name] = f"{fields[name]},{text}" if name in fields else text
             return _Answer(url, answer.status, fields, bytes(body))
-
-
-def client_context(ca_dir: Path, proxy_pem: bytes) -> ssl.SSLContext:
-    """Trusts the CAs of ``ca_dir`` and shows the proxy, if there is one. Raises ConfigError, CredentialError."""
-    if not ca_dir.is_dir():
-        raise ConfigError(f"CA directory {ca_dir} is not there: install the CA certificates or correct the path")
-    context = ssl.create_default_context(capath=str(ca_dir))
-    if proxy_pem:
-        # The ssl module takes a certificate only by file name; this file lives in memory and has no name of its own.
-        fd = os.memfd_create("proxy")
-        try:
-            with os.fdopen(os.dup(fd), "wb") as f:
-                f.write(proxy_pem)
-            context.load_cert_chain(f"/proc/self/fd/{fd}")
-        except (ssl.SSLError, ValueError) as e:
-            raise CredentialError(f"the proxy cannot be used: {e}") from e
-        finally:
-            os.close(fd)
-    return context
 
 
 def _target(answer: _Answer) -> str:

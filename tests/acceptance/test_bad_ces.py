@@ -43,7 +43,7 @@ class Scene:
         self.good, self.bad = (TrialCE("ARC-CE", url, "default") for url in told["ces"])
         self.expired = trial.world.start_ce("expired", "--run", "pretend", "--cert-expired")
         queues = {"GOOD": [self.good], "BAD": [self.bad], "EXPIRED": [self.expired]}
-        trial.set_up(queues, more=LIMITS, read_s=3, call_s=4, lease_s=10).start()
+        trial.set_up(queues, more=LIMITS, read_s=3, call_s=4, transfer_s=4, lease_s=10).start()
         trial.order(GOOD, 60)
         trial.wait("at work", lambda p: p.panda_counts()["finished"] > SLOTS, 60)
         self.alone = self.pace()

@@ -77,6 +77,8 @@ def test_a_proxy_that_cannot_be_made_is_told_with_its_file(idle: Trial, harm: st
     done = idle.tower.actctl("daemon", "proxy", "--once")
     status = idle.tower.actctl("status")
     key.write_bytes(content)
+    assert done.returncode == EX_TEMPFAIL
+    assert "actctl: the proxy of role 'production' cannot be renewed" in done.stderr
     assert str(key) in done.stderr
     assert "Traceback" not in done.stderr
     assert str(key) in "".join(status.stdout.split())  # the table may have broken it over lines

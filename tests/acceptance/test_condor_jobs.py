@@ -16,7 +16,7 @@ from tests.acceptance.test_main_job import FAILING, assert_archived, gaps_in_sto
 from tests.acceptance.trial import Pools, Trial
 from tests.services.mariadb import MariaDB
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("pools")]
 
 GRID, DIRECT, POOL, ARC = QUEUES = ("GRID", "DIRECT", "POOL", "ARC")
 JOBS, FEW = 100, 5
@@ -34,10 +34,10 @@ def test_100_jobs_through_a_submit_point_and_100_straight_to_the_ce_with_a_sched
     real_trial: Callable[..., Trial], mariadb: MariaDB
 ) -> None:
     mariadb.create_database("condor_jobs")
-    trial = real_trial("condorA", "condorB", "ce2")
+    trial = real_trial("condorA", "condorB", "ce3")
     assert trial.grid is not None
     pools = Pools(trial.grid)
-    queues = {GRID: [pools.grid], DIRECT: [pools.direct], POOL: [pools.pool], ARC: trial.real_ces("ce2")}
+    queues = {GRID: [pools.grid], DIRECT: [pools.direct], POOL: [pools.pool], ARC: trial.real_ces("ce3")}
     tower = trial.set_up(queues, database=mariadb.url("condor_jobs"), more=pools.settings)
     for queue, jobs in zip(QUEUES, (JOBS, JOBS, FEW, FEW), strict=True):
         order(trial, queue, jobs)

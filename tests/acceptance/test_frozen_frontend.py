@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from act_atlas.demo.mix import DONE, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
-from tests.acceptance.trial import Trial
+from tests.acceptance.trial import Trial, sole_use
 from tests.grid.control import Grid
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]
@@ -31,7 +28,8 @@ def test_jobs_run_exactly_once_and_none_is_given_up_because_of_silence(real_tria
         trial = real_trial("ce3")
         assert trial.grid is not None
         (ce,) = trial.real_ces("ce3")
-        tower = trial.set_up({QUEUE: [ce]}, lease_s=8, read_s=2, call_s=3, idle_delegation_s=60, failures=100)
+        hurry = {"lease_s": 8, "read_s": 2, "call_s": 3, "transfer_s": 3}
+        tower = trial.set_up({QUEUE: [ce]}, **hurry, idle_delegation_s=60, failures=100)
         trial.order(LONG, 2)
         tower.start()
         trial.wait("running", lambda p: p.panda_counts()["running"] == 2, 120)
@@ -62,11 +60,3 @@ def frozen(grid: Grid, name: str) -> Iterator[None]:
         yield
     finally:
         grid.thaw(name)
-
-
-@contextmanager
-def sole_use(name: str) -> Iterator[None]:
-    """Nobody else disturbs this CE meanwhile."""
-    with Path(tempfile.gettempdir(), f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -35,7 +35,7 @@ STEPS = [
 
 def test_each_job_runs_exactly_once_however_the_submitter_dies(real_trial: Callable[..., Trial]) -> None:
     trial = real_trial("ce2")
-    tower = trial.set_up({QUEUE: trial.real_ces("ce2")}, daemons=WITHOUT_SUBMITTER, lease_s=8)
+    tower = trial.set_up({QUEUE: trial.real_ces("ce2")}, daemons=WITHOUT_SUBMITTER, lease_s=8, call_s=6, transfer_s=6)
     tower.start()
     for step in STEPS:
         said: list[str] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -54,6 +55,7 @@ LATE_INPUT = Kind("input that comes late", STAGED, "finished", DONE, {"inputs": 
 UNKNOWN = ("absent", "truncated", "huge", "nested", "wrong-job")
 OVER = ("toclean", "cancelled", "donecancelled")
 STAGING_OUT = Kind("killed while staging out", ELSEWHERE, "cancelled", KILLED, {"seconds": 1}, killed=True)
+OUTAGE_S = 25.0  # more than ten times retry_s
 SETTINGS = """<storages>{removable}<retry_s>2</retry_s><read_s>5</read_s><total_s>20</total_s></storages>
 <errors><max_attempts>2</max_attempts></errors>"""
 
@@ -101,7 +103,7 @@ def test_50_jobs_in_both_modes_with_real_staging(
     ces = trial.real_ces("ce1", "ce2")
     tower = trial.set_up(
         {PILOTED: ces, STAGED: ces, ELSEWHERE: ces[:1]}, database=mariadb.url("staged"), atlas=storages.settings,
-        storage={STAGED: base(server), ELSEWHERE: base(other)}, call_s=60, read_s=60, rerun_s=15,
+        storage={STAGED: base(server), ELSEWHERE: base(other)}, call_s=60, read_s=60, lease_s=90, rerun_s=15,
     )  # fmt: skip
     act_with_attributes(trial)
     for kind in (*TROUBLED, LATE_INPUT, STAGING_OUT):
@@ -117,6 +119,10 @@ def test_50_jobs_in_both_modes_with_real_staging(
     put(server, LATE)
     trial.wait("running", lambda p: all(p.jobs[i].panda["status"] == "running" for i in running), 300)
     trial.kill_at_panda(*running)
+    trial.wait("about to be looked at", lambda p: len(unchecked(p)) > 1, 300)
+    with outage(server):
+        told = f"StorageUnavailable: storage {server.host}"
+        trial.wait("held up by the storage", lambda _: told in tower.log.read_text(errors="replace"), OUTAGE_S)
     trial.wait("staging out", lambda p: any(a.state == "finishing" for a in p.jobs[leaving].attempts), 300)
     trial.kill_at_panda(leaving)
     trial.wait("killed", lambda p: p.jobs[leaving].row is not None and p.jobs[leaving].row.state in OVER, 300)
@@ -130,6 +136,25 @@ def test_50_jobs_in_both_modes_with_real_staging(
     assert "/atlas/Role=production" in told["production"]
     assert "/atlas/Role=pilot" in told["pilot"]
     assert {a.proxy_id for job in picture.jobs.values() for a in job.attempts} == {1, 2}
+
+
+def unchecked(picture: Picture) -> list[int]:
+    """Jobs whose outputs are on the storage, and have not been looked at."""
+    states = {i: job.row.state for i, job in picture.jobs.items() if job.row is not None and not job.row.truepilot}
+    ended = {i for i, job in picture.jobs.items() if any(a.state in ("finished", "done") for a in job.attempts)}
+    return [i for i, state in states.items() if state in ("running", "transferring", "tovalidate") and i in ended]
+
+
+@contextmanager
+def outage(server: XRootD) -> Iterator[None]:
+    """The storage is gone for a while, long enough for staging and looks at outputs to fail again and again."""
+    end = time.monotonic() + OUTAGE_S
+    server.kill()
+    try:
+        yield
+        time.sleep(max(0.0, end - time.monotonic()))
+    finally:
+        server.start()
 
 
 def act_with_attributes(trial: Trial) -> None:

@@ -145,7 +145,7 @@ class Scene:
         texts = {
             "aCTConfigARC.xml": configuration.fill(
                 configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
-                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S),
+                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S), work_dir=self.directory / "work",
             ).replace("<proxies>", PROXIES),
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,

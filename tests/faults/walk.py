@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ ACTIONS = ("die", "stall", "fail")
 BACKENDS = ("sqlite", "mariadb")
 STALL_S = 1.3 * LEASE_S
 WITHIN_S = 120.0
-PER_DAEMON = 4
+PER_DAEMON = 3  # one more stall, and a daemon takes itself for hung and starts again
 LOST_AFTER_S = PER_DAEMON * STALL_S + 1.0  # whoever stalls, again and again, may hold an answer still
 TROUBLE_UP_S = 60.0  # where the fault has to meet the trouble: in good weather
 TROUBLE_S = 8.0
@@ -95,26 +96,16 @@ def add_points(found: Iterable[Point]) -> None:
 def all_convoys(seed: int) -> list[Convoy]:
     """Everything, several points of all daemons in one run; in an order in which also a walk that is broken off has
     seen a fair sample."""
-    groups: dict[tuple[str, str, str, str], list[Case]] = {}
-    for case in _cases():
-        groups.setdefault((case.point.course, case.action, case.weather, case.backend), []).append(case)
+    return _convoys(_cases(), random.Random(seed))
+
+
+def some_convoys(seed: int, n: int) -> list[Convoy]:
+    """Every point with a kill on SQLite in good weather, several in one run; and n cases of the rest, each alone."""
     chance = random.Random(seed)
-    convoys = []
-    for cases in groups.values():
-        chance.shuffle(cases)
-        convoys += _convoys(cases)
-    chance.shuffle(convoys)
-    return convoys
-
-
-def _convoys(cases: Sequence[Case]) -> list[Convoy]:
-    """Cases of the same course, action, weather and backend: at most PER_DAEMON of each daemon go together."""
-    turns: dict[str, int] = {}
-    convoys: dict[int, list[Case]] = {}
-    for case in cases:
-        turn = turns[case.point.daemon] = turns.get(case.point.daemon, -1) + 1
-        convoys.setdefault(turn // PER_DAEMON, []).append(case)
-    return [Convoy(tuple(c)) for c in convoys.values()]
+    plain, rest = [], []
+    for case in _cases():
+        (plain if (case.action, case.weather, case.backend) == ("die", "up", "sqlite") else rest).append(case)
+    return _convoys(plain, chance) + [Convoy((case,)) for case in chance.sample(rest, min(n, len(rest)))]
 
 
 def _cases() -> Iterator[Case]:
@@ -125,11 +116,24 @@ def _cases() -> Iterator[Case]:
                     yield Case(point, action, weather, backend)
 
 
-def some_convoys(seed: int, n: int) -> list[Convoy]:
-    """Every point with a kill on SQLite in good weather, and n of the rest, each alone."""
-    plain = [Case(point, "die", "up", "sqlite") for point in points()]
-    rest = [case for case in _cases() if (case.action, case.weather, case.backend) != ("die", "up", "sqlite")]
-    return [Convoy((case,)) for case in plain + random.Random(seed).sample(rest, min(n, len(rest)))]
+def _convoys(cases: Iterable[Case], chance: random.Random) -> list[Convoy]:
+    """Cases of the same course, action, weather and backend go together, at most PER_DAEMON of each daemon; those in
+    which a job may get lost by themselves, so that the others are judged strictly."""
+    groups: dict[tuple[str, str, str, str, bool], list[Case]] = {}
+    for case in cases:
+        kind = (case.point.course, case.action, case.weather, case.backend, case.may_lose)
+        groups.setdefault(kind, []).append(case)
+    convoys = []
+    for group in groups.values():
+        chance.shuffle(group)
+        turns: Counter[str] = Counter()
+        together: dict[int, list[Case]] = {}
+        for case in group:
+            together.setdefault(turns[case.point.daemon] // PER_DAEMON, []).append(case)
+            turns[case.point.daemon] += 1
+        convoys += [Convoy(tuple(cases)) for cases in together.values()]
+    chance.shuffle(convoys)
+    return convoys
 
 
 def record(directory: Path, ca: TestCA, url: str, course: str) -> list[Point]:

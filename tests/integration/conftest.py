@@ -9,7 +9,10 @@ import pytest
 
 from act.simulation import TestCA
 from act_atlas.simulator import PandaSimulator
+from tests.integration.beats import ARC_DAEMONS, PANDA_DAEMONS, beat
+from tests.integration.nordugrid import CE_FAULT, NORDUGRID, Storage
 from tests.integration.panda_tower import PandaTower
+from tests.integration.renewal import Renewal
 from tests.tower import Tower, make_tower
 from tests.truth import assert_all_explained
 
@@ -52,6 +55,58 @@ def panda_tower(
     """A tower with a PanDA, a proxy, and facts of its queue."""
     with PandaSimulator(panda_ca, adder_s=1) as panda:
         tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda)
+        for variable, value in tower.environment.items():
+            monkeypatch.setenv(variable, value)
+        tower.once("proxy", "cric")
+        yield tower
+        assert_all_explained(tower.environment)
+        tower.close()
+
+
+@pytest.fixture
+def running(panda_tower: PandaTower) -> PandaTower:
+    """A tower all of whose daemons run."""
+    beat(panda_tower, *PANDA_DAEMONS, *ARC_DAEMONS)
+    return panda_tower
+
+
+@pytest.fixture(scope="session")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
+    """The CA of everybody in tests of credentials."""
+    return TestCA(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def renewal(tmp_path: Path, database_url: str, ca: TestCA) -> Iterator[Callable[..., Renewal]]:
+    """Makes a proxy daemon: renewal(elements of proxies, further elements)."""
+    made: list[Renewal] = []
+
+    def make(*arguments: str) -> Renewal:
+        made.append(Renewal(tmp_path, database_url, ca, *arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.context.close()
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    """Of the tower in NorduGrid mode."""
+    return Storage(tmp_path / "storage")
+
+
+@pytest.fixture
+def nordugrid_tower(
+    tmp_path: Path, sqlite_template: Path, panda_ca: TestCA, monkeypatch: pytest.MonkeyPatch, storage: Storage
+) -> Iterator[PandaTower]:
+    """A tower whose only queue is in NorduGrid mode."""
+    settings = (
+        f"<storages><removable>file://{storage.root}/</removable><retry_s>30</retry_s></storages>"
+        f"<errors><max_attempts>2</max_attempts><resubmit>{CE_FAULT}</resubmit></errors>"
+    )
+    with PandaSimulator(panda_ca, adder_s=1) as panda:
+        tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda, atlas=settings, facts=NORDUGRID)
         for variable, value in tower.environment.items():
             monkeypatch.setenv(variable, value)
         tower.once("proxy", "cric")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect, text
@@ -60,6 +61,18 @@ def test_upgrading_twice_changes_nothing(blank: Database) -> None:
     assert blank.read("test", meta.identity) == identity
     assert inspect(blank.engine).get_table_names() == tables
     migrate.check(blank)
+
+
+def test_a_downgraded_database_is_upgraded_again(blank: Database) -> None:
+    heads = migrate.upgrade(blank)
+    own = migrate.config()
+    with blank.engine.connect() as connection:
+        own.attributes["connection"] = connection
+        command.downgrade(own, "atlas_0001")
+        connection.commit()
+    assert "pandaqueues" not in inspect(blank.engine).get_table_names()
+    assert migrate.upgrade(blank) == heads
+    assert "pandaqueues" in inspect(blank.engine).get_table_names()
 
 
 def test_a_database_without_the_schema_is_refused_with_what_to_do(blank: Database) -> None:

@@ -204,6 +204,7 @@ QUERIES: dict[str, Callable[[Connection], Any]] = {
     "validator: files": lambda c: panda.outputs.take(c, "se1", "check", limit=500, lease_s=60),
     "validator: decided": lambda c: [panda.outputs.decided(c, s, limit=200) for s in ON_STORAGE],
     "validator: outputs": lambda c: panda.outputs.of_jobs(c, list(range(200))),
+    "validator: findings": lambda c: panda.outputs.findings(c, list(range(50))),
     "validator: removal": lambda c: panda.outputs.want_removed(c, list(range(200))),
     "validator: oblivion": lambda c: panda.outputs.forget(c, list(range(200))),
     "archiver: ended": archived,

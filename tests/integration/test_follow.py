@@ -180,6 +180,21 @@ def test_files_are_in_the_store_and_what_is_not_there_is_noted(tower: Tower, job
     assert "diagnose=errors" in history[-1].why
 
 
+def test_a_file_that_is_too_large_is_noted_and_leaves_nothing_in_the_store(new_tower: MakeTower) -> None:
+    tower = new_tower(extra="<polling><fetch_max_mb>1</fetch_max_mb></polling>")
+    (job,) = tower.submit()
+    tower.once("submitter")
+    tower.sites[0].files |= {"out.txt": bytes(1_000_000), "diagnose=errors": bytes(1_000_001)}
+    say(tower, job, "finished")
+    tower.once("fetcher")
+    history = tower.db.read("t", lambda c: cejobs.history(c, "cejob", [job]))
+    why = "diagnose=errors is larger than 1 MB (polling/fetch_max_mb)"
+    assert (tower.get(job).state, history[-1].why) == ("done", why)
+    store = tower.daemon("fetcher").context.store
+    assert (len(store.read(stored_as(job, "out.txt"))), store.list()) == (1_000_000, [stored_as(job, "out.txt")])
+    assert not [path for path in (tower.directory / "store").rglob("*") if "errors" in path.name]
+
+
 def test_files_of_a_failed_job_are_fetched_when_asked_for(tower: Tower, job: int) -> None:
     tower.sites[0].files["diagnose=errors"] = b"why"
     say(tower, job, "failed")

@@ -3,121 +3,33 @@
 from __future__ import annotations
 
 import json
-import zlib
-from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from act.db import cejobs, specs
 from act.db.schema import archive
-from act.errors import StorageUnavailable
-from act.simulation import TestCA
 from act.states import Event
-from act_atlas import db
 from act_atlas.daemons.panda2ce import joblog_name
-from act_atlas.simulator import PandaSimulator
+from tests.integration.nordugrid import (
+    CE_FAULT,
+    Storage,
+    leave_report,
+    outputs_of,
+    ran_well,
+    store_all,
+    story,
+    tell,
+    validate,
+)
 from tests.integration.panda_tower import PandaTower
-from tests.truth import assert_all_explained
-
-CE_FAULT = "Failed initiating job submission to LRMS"
-NORDUGRID = {"copytools": {"mv": {}}, "acopytools": {"pr": ["mv"], "pw": ["mv"]}}
-
-
-class Storage:
-    """Files of jobs, in a directory, under file:// URLs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        root.mkdir()
-
-    def url(self, lfn: str) -> str:
-        return f"file://{self.root}/{lfn}"
-
-    def put(self, lfn: str, content: bytes = b"an output\n") -> None:
-        (self.root / lfn).write_bytes(content)
-
-    def names(self) -> set[str]:
-        return {path.name for path in self.root.iterdir()}
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "storage")
-
-
-@pytest.fixture
-def tower(
-    tmp_path: Path, sqlite_template: Path, panda_ca: TestCA, monkeypatch: pytest.MonkeyPatch, storage: Storage
-) -> Iterator[PandaTower]:
+def tower(nordugrid_tower: PandaTower) -> PandaTower:
     """A tower whose only queue is in NorduGrid mode."""
-    settings = (
-        f"<storages><removable>file://{storage.root}/</removable><retry_s>30</retry_s></storages>"
-        f"<errors><max_attempts>2</max_attempts><resubmit>{CE_FAULT}</resubmit></errors>"
-    )
-    with PandaSimulator(panda_ca, adder_s=1) as panda:
-        tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda, atlas=settings, facts=NORDUGRID)
-        for variable, value in tower.environment.items():
-            monkeypatch.setenv(variable, value)
-        tower.once("proxy", "cric")
-        yield tower
-        assert_all_explained(tower.environment)
-        tower.close()
-
-
-def outputs_of(tower: PandaTower, pandaid: int) -> list[str]:
-    """Names of all files that the job is to make, its log included."""
-    fields = tower.panda.board.dispatch(pandaid)
-    assert fields is not None
-    return [name for name in str(fields[2]["outFiles"]).split(",") if name]
-
-
-def leave_report(
-    tower: PandaTower, storage: Storage, pandaid: int, content: bytes = b"an output\n", **more: Any
-) -> None:
-    """The pilot's heartbeat.json, naming all outputs with the facts of ``content``."""
-    facts = {"fsize": len(content), "adler32": f"{zlib.adler32(content):08x}"}
-    files = {n: {"guid": f"guid-{n}", "surl": storage.url(n), **facts} for n in outputs_of(tower, pandaid)}
-    told = {"jobId": str(pandaid), "state": "finished", "cpuConsumptionTime": "12.4", "timestamp": "now",
-            "meanCoreCount": 0.97, "xml": json.dumps(files), **more}  # fmt: skip
-    tower.site.files["heartbeat.json"] = json.dumps(told).encode()
-
-
-def store_all(tower: PandaTower, storage: Storage, pandaid: int, content: bytes = b"an output\n") -> None:
-    for name in outputs_of(tower, pandaid):
-        storage.put(name, content)
-
-
-def ran_well(tower: PandaTower, storage: Storage, **order: Any) -> int:
-    """A job that ended well at the CE, its outputs on the storage."""
-    pandaid = tower.submitted(**order)
-    store_all(tower, storage, pandaid)
-    leave_report(tower, storage, pandaid)
-    tower.say(pandaid, "running")
-    tower.say(pandaid, "finished", exit_code=0)
-    return pandaid
-
-
-def validate(tower: PandaTower) -> None:
-    """Enough passes to check, to judge, to remove and to judge again."""
-    for _ in range(4):
-        with suppress(StorageUnavailable):
-            tower.once("validator")
-
-
-def story(tower: PandaTower, pandaid: int) -> dict[str, Any]:
-    return tower.panda.board.describe([pandaid])[pandaid]
-
-
-def tell(tower: PandaTower, pandaid: int) -> str:
-    """The final report goes out; what PanDA makes of the job in the end."""
-    tower.pass_time(61)
-    tower.once("heartbeat")
-    tower.pass_time(10)
-    return tower.known(pandaid)
+    return nordugrid_tower
 
 
 # -- a life without trouble --------------------------------------------------------------------------------------------
@@ -201,39 +113,6 @@ def test_a_failure_that_the_pilot_reports_is_told_in_its_words_and_not_tried_aga
     values = story(tower, pandaid)["values"]
     assert (values["pilot_error_code"], values["pilot_error_diag"]) == (1305, "payload failed")
     assert tower.job(pandaid).attempts == 1
-
-
-# -- storages ----------------------------------------------------------------------------------------------------------
-
-
-class Away(Storage):
-    """A storage where nobody answers."""
-
-    def url(self, lfn: str) -> str:
-        return f"davs://localhost:1/atlas/{lfn}"
-
-
-def test_a_storage_that_is_down_means_later_and_holds_up_no_other(
-    tower: PandaTower, storage: Storage, tmp_path: Path
-) -> None:
-    stuck = ran_well(tower, Away(tmp_path / "away"))
-    good = ran_well(tower, storage)
-    validate(tower)
-    assert (tower.job(stuck).state, tower.job(good).state) == ("tovalidate", "finished")
-    (file, *_) = tower.db.read("t", lambda c: db.outputs.of_jobs(c, [tower.job(stuck).id]))[tower.job(stuck).id]
-    assert (file.wish, file.finding, "localhost:1" in file.detail) == ("check", None, True)
-
-
-def test_outputs_that_cannot_be_looked_at_in_two_days_end_the_job_with_that_reason(
-    tower: PandaTower, tmp_path: Path
-) -> None:
-    stuck = ran_well(tower, Away(tmp_path / "away"))
-    validate(tower)
-    tower.pass_time(2 * 86400 + 1)
-    tower.once("archiver")
-    validate(tower)
-    row = tower.job(stuck)
-    assert (row.state, row.error_diag) == ("failed", "its outputs could not be validated in 2 days")
 
 
 # -- another attempt ---------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ PILOT = "<proxy><role>pilot</role><directory>{}/proxies</directory></proxy></pro
 class TwoRoles(PandaTower):
     """A tower whose role pilot gets its proxies from outside."""
 
-    def _configure(self, ca: TestCA, more: str) -> dict[str, str]:
-        environment = super()._configure(ca, more)
+    def _configure(self, ca: TestCA, more_core: str, more_atlas: str) -> dict[str, str]:
+        environment = super()._configure(ca, more_core, more_atlas)
         path = Path(environment["ACTCONFIGARC"])
         path.write_text(path.read_text().replace("</proxies>", PILOT.format(self.directory)))
         (self.directory / "proxies").mkdir(exist_ok=True)

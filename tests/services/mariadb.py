@@ -8,24 +8,17 @@ with MariaDB() as server:
 import contextlib
 import functools
 import os
-import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 60.0
+from tests.services.process import Server, ServerError, find
+
 INSTALL_TIMEOUT_S = 120.0
 PROBE_TIMEOUT_S = 2.0
-# Below the range of ephemeral ports, so that nobody is given the port during an outage.
-PORTS = range(20500, 30000)
 INITIAL = (
     "--innodb-log-file-size=48M",
     "--innodb-data-file-path=ibdata1:12M:autoextend",
@@ -41,22 +34,12 @@ SETTINGS = (
     "--innodb-buffer-pool-size=256M",
     "--innodb-flush-log-at-trx-commit=2",  # a killed server loses nothing, only a killed machine does
 )
-# Ends the server and deletes its directory when the test process is gone: its end of the pipe closes.
-WATCHDOG = 'read -r _; kill -KILL "$1"; rm -rf "$2"'
-
-
-class MariaDBError(Exception):
-    """The server cannot be installed, started or stopped, or refused a statement."""
-
-
-def _program(name: str) -> str | None:
-    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")
 
 
 def _require(name: str) -> str:
-    program = _program(name)
+    program = find(name)
     if program is None:
-        raise MariaDBError(f"no {name}: run tests/setup.sh")
+        raise ServerError(f"no {name}: run tests/setup.sh")
     return program
 
 
@@ -87,7 +70,7 @@ def _template() -> Path:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S
         )
         if result.returncode != 0:
-            raise MariaDBError(f"mariadb-install-db failed: {(result.stdout + result.stderr)[-2000:]}")
+            raise ServerError(f"mariadb-install-db failed: {(result.stdout + result.stderr)[-2000:]}")
         with contextlib.suppress(OSError):  # another process was first
             made.rename(template)
     finally:
@@ -95,88 +78,30 @@ def _template() -> Path:
     return template
 
 
-class MariaDB:
-    """One server. The constructor makes its directory, start() runs it, close() removes all."""
+class MariaDB(Server):
+    """One server, with its data."""
+
+    program = "mariadbd"
 
     def __init__(self) -> None:
         template = _template()
-        self.directory = Path(tempfile.mkdtemp(prefix="act-mariadb-"))
+        super().__init__(Path(tempfile.mkdtemp(prefix="act-mariadb-")))
         self.data = self.directory / "data"
         self.socket = self.directory / "socket"
-        self.log = self.directory / "log"
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-        self._watchdog: subprocess.Popen[bytes] | None = None
         shutil.copytree(template, self.data)
 
     @staticmethod
     def installed() -> str | None:
         """None when the server can be used, else the reason why not."""
-        missing = [name for name in ("mariadbd", "mariadb-install-db", "mariadb") if _program(name) is None]
+        missing = [name for name in ("mariadbd", "mariadb-install-db", "mariadb") if find(name) is None]
         return f"MariaDB is not installed (missing: {', '.join(missing)}): run tests/setup.sh" if missing else None
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process, None when it does not run."""
-        if self._process is None or self._process.poll() is not None:
-            return None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start the server, on the data it had, and wait until it answers. No harm if it runs."""
-        if self.pid is not None:
-            return
-        self.port = self.port or self._free_port()
-        command = [
+    def _command(self) -> list[str]:
+        return [
             _require("mariadbd"), "--no-defaults", f"--datadir={self.data}", f"--socket={self.socket}",
             f"--port={self.port}", f"--pid-file={self.directory}/pid", f"--tmpdir={self.directory}",
             *INITIAL, *SETTINGS, *_as_root(),
         ]  # fmt: skip
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self._watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._process.pid), str(self.directory)],
-            stdin=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if self.pid is None or time.monotonic() > deadline:
-                self.kill()
-                raise MariaDBError(f"mariadbd does not start: {self.log.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)
-
-    def stop(self) -> None:
-        """Shut the server down in order; the data stay."""
-        self.thaw()
-        self._end(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill the server, as a crash would; the data stay."""
-        self._end(signal.SIGKILL)
-
-    def freeze(self) -> None:
-        """Keep the server from running: connections stay open and silent."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """End a freeze."""
-        self._signal(signal.SIGCONT)
-
-    def close(self) -> None:
-        """End the server and delete its data."""
-        self.kill()
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def create_database(self, name: str) -> None:
         """Make an empty database of that name."""
@@ -194,7 +119,7 @@ class MariaDB:
         ]  # fmt: skip
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
         if result.returncode != 0:
-            raise MariaDBError(result.stderr.strip())
+            raise ServerError(result.stderr.strip())
         return result.stdout
 
     def url(self, name: str) -> str:
@@ -211,14 +136,6 @@ class MariaDB:
             raise ValueError(f"not a database name: {name!r}")
         return name
 
-    @staticmethod
-    def _free_port() -> int:
-        for port in random.sample(PORTS, 100):
-            with socket.socket() as probe, contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
-        raise MariaDBError("no free port")
-
     def _answers(self) -> bool:
         """Whether the server greets: the fifth byte of its handshake is the protocol's version."""
         with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
@@ -227,24 +144,3 @@ class MariaDB:
             greeting = probe.recv(5)
             return len(greeting) == 5 and greeting[4] == 10
         return False
-
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None and self.pid is not None:
-            self._process.send_signal(number)
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is None:
-            return
-        if self._watchdog is not None:  # first: it must not outlive the pid that it guards
-            self._watchdog.kill()
-            self._watchdog.communicate()
-            self._watchdog = None
-        self._signal(number)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
-            raise MariaDBError(f"mariadbd had to be killed after {STOP_TIMEOUT_S} s") from None
-        finally:
-            self._process = None

@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from act.x509 import slashed
 from tests.services.mariadb import MariaDB
+from tests.services.process import ServerError, Watchdog, find, free_port
 
 PLUGIN = Path("/usr/lib/voms/libvomsmysql.so")
 TABLES = Path("/usr/share/voms/voms-mysql.data")
@@ -37,18 +38,6 @@ GRANT ALL ON {database}.* TO '{database}'@'localhost' IDENTIFIED BY '{password}'
 """
 
 
-# Ends the server and deletes its directory when the test process is gone: its end of the pipe closes.
-WATCHDOG = 'read -r _; kill -KILL "$1"; rm -rf "$2"'
-
-
-class VomsError(Exception):
-    """The server cannot be started."""
-
-
-def _program() -> str | None:
-    return shutil.which("voms", path=os.environ.get("PATH", "") + ":/usr/sbin")
-
-
 class VomsServer:
     """One server of one VO, named in attributes as its certificate's CN. max_s: the longest life it gives to them."""
 
@@ -58,18 +47,18 @@ class VomsServer:
         self.vo = vo
         self.directory = Path(tempfile.mkdtemp(prefix="act-voms-"))
         self.vomses = self.directory / "vomses"
-        self.port = _free_port()
+        self.port = free_port()
         self._mariadb = database
         self._database = f"voms_{secrets.token_hex(4)}"
         self._pid = 0
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self._watchdog: Watchdog | None = None
         password = secrets.token_hex(8)
         self._make_tables(password)
         (self.directory / "password").write_text(password + "\n")
         (self.directory / "password").chmod(0o640)  # it takes no other mode
         host = self._describe(cert)
         self._command = [
-            f"{_program()}", "-foreground", "-vo", vo, "-port", str(self.port), "-timeout", str(max_s),
+            f"{find('voms')}", "-foreground", "-vo", vo, "-port", str(self.port), "-timeout", str(max_s),
             "-sqlloc", str(PLUGIN), "-dbname", self._database, "-username", self._database,
             "-passfile", f"{self.directory}/password", "-contactstring", "localhost",
             "-mysql-socket", str(database.socket), "-x509_cert_dir", str(ca_dir), "-x509_user_cert", str(cert),
@@ -81,13 +70,13 @@ class VomsServer:
     def installed() -> str | None:
         """None when the server can be used, else the reason why not."""
         clients = all(shutil.which(client) for client in ("voms-proxy-init", "arcproxy"))
-        there = _program() is not None and PLUGIN.is_file() and TABLES.is_file() and clients
+        there = find("voms") is not None and PLUGIN.is_file() and TABLES.is_file() and clients
         return None if there else "no VOMS server, or no client (voms-server, voms-clients, ...): run tests/setup.sh"
 
     def __enter__(self) -> Self:
         try:
             self.start()
-        except VomsError:
+        except ServerError:
             self.close()
             raise
         return self
@@ -112,27 +101,23 @@ class VomsServer:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._listens():
             if launcher.poll() or time.monotonic() > deadline:
-                raise VomsError(f"the VOMS server does not start: {self.said()}")
+                raise ServerError(f"the VOMS server does not start: {self.said()}")
             time.sleep(0.05)
         launcher.wait(START_TIMEOUT_S)  # it goes into the background, whatever it is told
         self._pid = self._find()
-        self._watchdog = subprocess.Popen(
-            ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._pid), str(self.directory)],
-            stdin=subprocess.PIPE, start_new_session=True,
-        )  # fmt: skip
+        self._watchdog = Watchdog(self._pid, self.directory)
 
     def stop(self) -> None:
         """End the server."""
         if self._watchdog is None:
             return
-        self._watchdog.kill()  # first: it must not outlive the pid that it guards
-        self._watchdog.communicate()
+        self._watchdog.dismiss()
         self._watchdog = None
         os.kill(self._pid, signal.SIGKILL)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._listens():
             if time.monotonic() > deadline:
-                raise VomsError(f"the VOMS server does not end: {self.said()}")
+                raise ServerError(f"the VOMS server does not end: {self.said()}")
             time.sleep(0.02)
 
     def said(self) -> str:
@@ -174,7 +159,7 @@ class VomsServer:
             with contextlib.suppress(OSError):
                 if bytes(self.directory / "password") in arguments.read_bytes():
                     return int(arguments.parent.name)
-        raise VomsError(f"the VOMS server has gone: {self.said()}")
+        raise ServerError(f"the VOMS server has gone: {self.said()}")
 
     def _describe(self, cert: Path) -> str:
         """Write what clients need to know; the name of the server's host."""
@@ -185,10 +170,3 @@ class VomsServer:
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -70,6 +70,13 @@ def test_an_output_without_size_or_checksum_makes_the_attempt_worthless() -> Non
     assert of_validation(job(), [found], POLICY).events == (Event.RESUBMIT,)
 
 
+@pytest.mark.parametrize("attempts", [1, 2])
+@pytest.mark.parametrize("finding", ["missing", "unverified"])
+def test_a_verdict_on_thousands_of_outputs_is_a_sentence(attempts: int, finding: str) -> None:
+    files = [SimpleNamespace(lfn=f"out{n}.root", finding=finding, detail="no " * 300) for n in range(2000)]
+    assert len(of_validation(job(attempts=attempts), files, POLICY).why) < 600
+
+
 @pytest.mark.parametrize("state", ["starting", "running", "transferring", "tobekilled"])
 @pytest.mark.parametrize("left", [Left(FINISHED), Left(FAILED), Left()])
 @pytest.mark.parametrize("ended", [attempt(), attempt("donefailed", "Node fail"), attempt("lost")])

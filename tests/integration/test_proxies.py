@@ -1,100 +1,24 @@
-"""Credentials are renewed in time, checked, and one that is broken stops its own jobs and no others."""
+"""Proxies are renewed in time, checked, and one that is broken stops its own jobs and no others."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import pytest
-from sqlalchemy import update
 
-from act import keys
-from act.config import CoreConfig, load_core
-from act.daemons.base import Lane
-from act.daemons.context import Context
 from act.daemons.credentials.voms_client import VomsClient
-from act.daemons.proxy import ProxyRenewal
-from act.daemons.runner import Runner
-from act.db import ces, credentials
-from act.db.engine import AnyRow
-from act.db.schema import proxies
 from act.errors import CredentialError
 from act.simulation import TestCA
-from act.simulation.issuer import OidcSimulator
 from act.x509 import make_proxy, read_proxy
-from act_arc.simulator import ArcSimulator
-from tests.kit import Rows
+from tests.integration.renewal import PILOT, PRODUCTION, Renewal
 
 HOUR_S = 3600.0
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
-    return TestCA(tmp_path_factory.mktemp("ca"))
-
-
-class Renewal(Rows):
-    """The proxy daemon over a real database. extra: elements of aCTConfigARC.xml; {dir} is its directory."""
-
-    def __init__(self, directory: Path, url: str, ca: TestCA, proxies: str, extra: str = "") -> None:
-        self.directory = directory
-        self.cert, self.key = ca.user("robot")
-        path = directory / "aCTConfigARC.xml"
-        text = f"""<config><database><url>{escape(url)}</url></database><ca_dir>{ca.ca_dir}</ca_dir>
-            <timeouts connect_s="3" read_s="3" call_s="5"/>
-            <proxies><key_file>proxy.key</key_file>{proxies}</proxies>{extra}</config>"""
-        path.write_text(text.format(dir=directory, cert=self.cert, key=self.key))
-        self.config: CoreConfig = load_core(path)
-        self.context = Context(self.config)
-        super().__init__(self.context.db)
-        keys.make_key(self.config.proxies.key_file)
-
-    def once(self) -> int:
-        """One pass of a daemon that has just been started."""
-        return Runner(ProxyRenewal(self.context, "proxy"), threads=2, lane_deadline_s=60).once()
-
-    def row(self, role: str = "production") -> AnyRow:
-        return self.db.read("t", lambda c: credentials.by_role(c))[role]
-
-    def lane(self, url: str, role: str = "production") -> Lane:
-        """A CE seen with the credential of a role."""
-        ce_id = self.ce_of(self.db.run("t", lambda c: ces.ensure(c, "arc", url, "default")))
-        return Lane(ce_id, self.row(role).id)
-
-    def token(self, url: str) -> AnyRow:
-        return self.db.read("t", lambda c: credentials.all_tokens(c))[url]
-
-    def pem(self, role: str = "production") -> bytes:
-        return self.context.proxy_for(role).pem
-
-    def age(self, share: float, role: str = "production") -> None:
-        """As if this share of the life of a role's proxy were over."""
-        row = self.row(role)
-        by = share * (row.expires - row.issued)
-        older = update(proxies).where(proxies.c.role == role)
-        self.db.run("t", lambda c: c.execute(older.values(issued=row.issued - by, expires=row.expires - by)))
-
-
-@pytest.fixture
-def renewal(tmp_path: Path, database_url: str, ca: TestCA) -> Iterator[Callable[..., Renewal]]:
-    made: list[Renewal] = []
-
-    def make(*arguments: str) -> Renewal:
-        made.append(Renewal(tmp_path, database_url, ca, *arguments))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.context.close()
-
-
-CERTIFICATE = "<source_cert>{cert}</source_cert><source_key>{key}</source_key>"
-PRODUCTION = f"<proxy><role>production</role>{CERTIFICATE}</proxy>"
-PILOT = "<proxy><role>pilot</role><directory>{dir}/proxies</directory></proxy>"
 
 
 # -- proxies -----------------------------------------------------------------------------------------------------------
@@ -148,6 +72,20 @@ def test_a_proxy_that_cannot_be_renewed_stays_in_use_until_it_has_run_out(renewa
     assert tower.once() == 1
     assert tower.row().error is None
     assert tower.pem()
+
+
+def test_who_renews_by_hand_is_told_of_each_credential_that_is_not_there(renewal: Callable[..., Renewal]) -> None:
+    token = '<ces><ce url="https://ce.example.org/arex"><token><file>no-token</file></token></ce></ces>'
+    tower = renewal(PILOT + PRODUCTION, token)
+    command = [sys.executable, "-m", "act.cli", "daemon", "proxy", "--once"]
+    done = subprocess.run(
+        command, env=os.environ | {"ACTCONFIGARC": str(tower.file)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (75, "proxy: 1 moved\n")
+    told = done.stderr[done.stderr.index("actctl: ") :]
+    assert "the proxy of role 'pilot' cannot be renewed: no good proxy" in told
+    assert "the token for https://ce.example.org/arex cannot be renewed" in told
+    assert "production" not in told
 
 
 # -- a directory of proxies that something else renews -----------------------------------------------------------------
@@ -277,84 +215,3 @@ def test_keys_that_a_crash_left_are_removed(client: VomsClient, ca: TestCA) -> N
     os.utime(left, (0, 0))
     assert run(client, ca) == b"made\n"
     assert list(client.work_dir.iterdir()) == [young]
-
-
-# -- tokens ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def issuer(ca: TestCA) -> Iterator[OidcSimulator]:
-    with OidcSimulator(ca, {"act": "secret"}, lifetime_s=1200) as issuer:
-        yield issuer
-
-
-def token_of(issuer: OidcSimulator, url: str) -> str:
-    """Elements for a CE that takes tokens."""
-    return f"""<ces><ce url="{url}"><token><issuer>{issuer.url}</issuer><client_id>act</client_id>
-        <client_secret_file>secret</client_secret_file></token></ce></ces>"""
-
-
-def test_a_ce_with_a_token_is_spoken_to_with_it_and_jobs_still_get_the_proxy(
-    renewal: Callable[..., Renewal], issuer: OidcSimulator, ca: TestCA, tmp_path: Path
-) -> None:
-    (tmp_path / "secret").write_text("secret")
-    keys = issuer.keys.public()
-    with ArcSimulator(tmp_path / "ce", ca, token_keys=keys) as sim:
-        tower = renewal(PRODUCTION, token_of(issuer, sim.url + "/"))
-        assert tower.once() == 2
-        delegation = tower.context.ce(tower.lane(sim.url)).delegate()
-        (known,) = sim.state()["delegations"]
-        assert (known["id"], known["owner"]) == (delegation, f"{issuer.url}/act")
-        given = sim.delegations.known[delegation].proxy()
-        assert read_proxy(given).identity == tower.row().identity
-
-
-def test_a_token_is_renewed_when_half_of_its_life_is_over_and_the_ce_is_shown_the_new_one(
-    renewal: Callable[..., Renewal], issuer: OidcSimulator, ca: TestCA, tmp_path: Path
-) -> None:
-    (tmp_path / "secret").write_text("secret")
-    issuer.lifetime_s = 6
-    with ArcSimulator(tmp_path / "ce", ca, token_keys=issuer.keys.public()) as sim:
-        tower = renewal(PRODUCTION, token_of(issuer, sim.url))
-        assert [tower.once(), tower.once()] == [2, 0]
-        lane = tower.lane(sim.url)
-        first = tower.context.ce(lane)
-        first.probe()
-        assert tower.context.ce(lane) is first
-        time.sleep(3.5)
-        issuer.lifetime_s = 600
-        assert tower.once() == 1
-        assert tower.token(sim.url).generation == 2
-        time.sleep(3)
-        with pytest.raises(CredentialError):
-            first.probe()
-        tower.context.ce(lane).probe()
-
-
-def test_a_token_that_cannot_be_had_stops_only_its_own_ce(
-    renewal: Callable[..., Renewal], issuer: OidcSimulator, ca: TestCA, tmp_path: Path
-) -> None:
-    (tmp_path / "secret").write_text("wrong")
-    with ArcSimulator(tmp_path / "ce", ca) as other:
-        url = "https://ce.example.org/arex"
-        tower = renewal(PRODUCTION, token_of(issuer, url))
-        assert tower.once() == 1
-        with pytest.raises(
-            CredentialError, match=r"there is no token for https://ce.example.org.* 401 .*invalid_client"
-        ):
-            tower.context.ce(tower.lane(url))
-        tower.context.ce(tower.lane(other.url)).probe()
-
-
-def test_a_token_file_is_read_again_when_it_was_replaced(
-    renewal: Callable[..., Renewal], issuer: OidcSimulator, tmp_path: Path
-) -> None:
-    url = "https://ce.example.org/arex"
-    tower = renewal("", f'<ces><ce url="{url}"><token><file>token</file></token></ce></ces>')
-    (tmp_path / "token").write_text(issuer.keys.sign("robot", 600))
-    assert [tower.once(), tower.once()] == [1, 0]
-    (tmp_path / "token").write_text(issuer.keys.sign("robot", 900))
-    assert tower.once() == 1
-    (tmp_path / "token").write_text("nothing")
-    assert tower.once() == 0
-    assert "token: that is no JWT" in tower.token(url).error
