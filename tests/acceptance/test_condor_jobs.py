@@ -34,10 +34,10 @@ def test_100_jobs_through_a_submit_point_and_100_straight_to_the_ce_with_a_sched
     real_trial: Callable[..., Trial], mariadb: MariaDB
 ) -> None:
     mariadb.create_database("condor_jobs")
-    trial = real_trial("condorA", "condorB", "ce3")
+    trial = real_trial("condorA", "condorB", "ce1")
     assert trial.grid is not None
     pools = Pools(trial.grid)
-    queues = {GRID: [pools.grid], DIRECT: [pools.direct], POOL: [pools.pool], ARC: trial.real_ces("ce3")}
+    queues = {GRID: [pools.grid], DIRECT: [pools.direct], POOL: [pools.pool], ARC: trial.real_ces("ce1")}
     tower = trial.set_up(queues, database=mariadb.url("condor_jobs"), more=pools.settings)
     for queue, jobs in zip(QUEUES, (JOBS, JOBS, FEW, FEW), strict=True):
         order(trial, queue, jobs)

@@ -204,6 +204,12 @@ class Kind:
     https: bool = True
     route: str = ""
 
+    @property
+    def marks(self) -> tuple[pytest.MarkDecorator, ...]:
+        """Of tests there. Those at pools disturb them, and so do others; a group has one worker to itself."""
+        group = pytest.mark.xdist_group("pools" if self.route else "contract")
+        return (pytest.mark.real, group) if self.real else ()
+
 
 KINDS = {
     "arc-sim-1.1": Kind(_simulated("1.1"), real=False),
@@ -221,7 +227,7 @@ KINDS = {
 def kinds(**wanted: bool | str) -> list[ParameterSet]:
     """The kinds of sites that are so, for the fixture ``site``."""
     return [
-        pytest.param(name, marks=pytest.mark.real if kind.real else ())
+        pytest.param(name, marks=kind.marks)
         for name, kind in KINDS.items()
         if all(getattr(kind, key) == value for key, value in wanted.items())
     ]
