@@ -14,9 +14,10 @@ PYTEST ?=
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex: real A-REX 7), 20 jobs, under two minutes
-	@$(if $(filter arex,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/setup.sh)
-	@$(if $(filter arex,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/grid/demo.sh,$(VENV)/bin/actctl demo)
+demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex or condor: real ones), 20 jobs, in minutes
+	@$(if $(filter condor,$(CE)),$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[condor]')
+	@$(if $(filter arex condor,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/setup.sh)
+	@$(if $(filter arex condor,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/grid/demo.sh $(CE),$(VENV)/bin/actctl demo)
 
 test: $(VENV)/.act-test ## Set up and run all tests (PYTEST="-k words" for some)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
