@@ -37,6 +37,7 @@ POLLED = 20_000  # one query, however many it asks about; what is not worth the 
 SPOOLED_BATCH, SPOOLED_AT_ONCE = 50, 10  # each job that is spooled takes some turns of the network
 _HISTORY_AT_MOST = 100  # jobs in one question
 _REMEMBERED = 10_000
+_CONFIRM_S = 5.0
 _NEVER = "its inputs can be sent by the process only that submitted it: it is removed, to be submitted anew"
 # Copies of our jobs have all their attributes: those at the other end of grid jobs, and those of a router of jobs.
 _NOT_A_COPY = "SubmitterGlobalJobId =?= undefined && RoutedFromJobId =?= undefined"
@@ -59,7 +60,7 @@ class CondorCE:
         self.arm_batch = SPOOLED_AT_ONCE if self._spooled else BATCH
         self.status_batch = POLLED
         self._url, self._pem = address.url, proxy.pem
-        self._directories = Directories(address.work_dir, self._options.owner)
+        self._directories = Directories(address.work_dir, address.ce_id, self._options.owner)
         self._proxies = Proxies(address.work_dir, f"{address.ce_id}-{proxy.proxy_id}", self._options.owner)
         self._schedd = Schedd(address, self._options, proxy)
         self._missing: dict[str, None] = {}  # jobs that the last answer did not have
@@ -73,7 +74,9 @@ class CondorCE:
     def list_ids(self) -> frozenset[str]:
         """Whoever may read sees all jobs: so ask first whether they are ours to touch."""
         self._schedd.probe()
-        return frozenset(self._ads(None, ["ClusterId", "ProcId", "QDate"]))
+        ads = self._ads(None, ["ClusterId", "ProcId", "QDate", "ActToken"])
+        self._directories.sweep({str(ad["ActToken"]) for ad in ads.values()})
+        return frozenset(ads)
 
     def create(self, jobs: Sequence[Submission], delegation: str) -> list[Created | JobError]:
         """One transaction for all that have the same shape, which all but a few have."""
@@ -138,10 +141,22 @@ class CondorCE:
         sent = self._schedd.spool([job for job in jobs if job not in self._sent])
         self._sent |= dict.fromkeys(job for job, why in sent.items() if why is None)
         lost = [job for job in jobs if job not in self._sent]
+        unconfirmed = self._confirm([job for job in jobs if job in self._sent])
         self._sent = dict.fromkeys([*self._sent][-_REMEMBERED:])
         if lost:
             self._schedd.remove(lost, "aCT: its inputs cannot be sent any more")
-        return {job: CERefused(f"its inputs are not taken: {sent[job]}" if job in sent else _NEVER) for job in lost}
+        why = {job: f"its inputs are not taken: {sent[job]}" if job in sent else _NEVER for job in lost}
+        return {job: CERefused(text) for job, text in (why | unconfirmed).items()}
+
+    def _confirm(self, jobs: Sequence[str]) -> dict[str, str]:
+        """Wait until the schedd says that it has their files: what it has taken is lost if it ends before. Those of
+        which it does not say so, and that."""
+        end = time.monotonic() + _CONFIRM_S
+        while waiting := [job for job, ad in self._ads(jobs).items() if waits_to_be_armed(ad)]:
+            if time.monotonic() > end:
+                return dict.fromkeys(waiting, "the schedd has taken its inputs, and does not say that it has them")
+            time.sleep(_CONFIRM_S / 50)
+        return {}
 
     def inspect(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
         """All that a poll tells."""

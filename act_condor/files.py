@@ -10,7 +10,8 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -18,16 +19,18 @@ from typing import BinaryIO
 from act.errors import CEUnreachable, JobGone, OutputMissing
 from act.files import new_file
 
+_SWEEP_S, _OLD_S = 3600.0, 86400.0  # no submission is in doubt for so long, unless its CE is silent
 _PASSABLE = 0o711  # owners of jobs find their own directories there, and no others
 _ID = re.compile(r"[0-9a-f]{16}")
 _PLAIN = re.compile(r"(?!\.{1,2}$)[^/\0]{1,255}")
 
 
 class Directories:
-    """Directories of submissions, found by their tokens. owner: uid of whom they belong to, None for us."""
+    """Directories of one CE's submissions, found by their tokens. owner: uid of whom they belong to, None for us."""
 
-    def __init__(self, work_dir: Path, owner: int | None) -> None:
-        self._root, self._owner = work_dir / "condor", owner
+    def __init__(self, work_dir: Path, ce_id: int, owner: int | None) -> None:
+        self._root, self._owner = work_dir / "condor" / str(ce_id), owner
+        self._sweep_due = 0.0
 
     def of(self, token: str) -> Path:
         """Where the submission's files are."""
@@ -78,6 +81,18 @@ class Directories:
     def remove(self, token: str) -> None:
         """Remove the directory, if it is there; what cannot be removed is in nobody's way."""
         shutil.rmtree(self.of(token), ignore_errors=True)
+
+    def sweep(self, wanted: Collection[str]) -> None:
+        """Remove old directories but those of these tokens, all that the schedd has: what crashes and lost answers have
+        left behind. Looks at most once an hour."""
+        if time.monotonic() < self._sweep_due:
+            return
+        self._sweep_due = time.monotonic() + _SWEEP_S
+        old = time.time() - _OLD_S
+        for path in self._root.glob("??/act.*"):
+            with suppress(FileNotFoundError):
+                if path.name not in wanted and path.lstat().st_mtime < old:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 class Proxies:

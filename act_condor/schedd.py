@@ -135,5 +135,5 @@ def _client(address: CEAddress, options: Options, proxy: Proxy) -> Client:
         names = ("X509_USER_PROXY", "_CONDOR_AUTH_SSL_CLIENT_CERTFILE", "_CONDOR_AUTH_SSL_CLIENT_KEYFILE")
         secrets |= {name: proxy.pem for name in names if name not in environment}
     if proxy.token:
-        secrets["_CONDOR_SCITOKENS_FILE"] = proxy.token.encode()
+        environment["BEARER_TOKEN"] = proxy.token  # of a file it would accept one on a disk only
     return Client(environment, secrets)

@@ -41,7 +41,7 @@ class Client:
     """Whom a child acts for. environment: over that of this process; secrets: variable -> what is in the file that it
     names; the file lives in memory only."""
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 

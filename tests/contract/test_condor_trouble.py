@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 from ce_sites import Site, kinds
+from pools import at_the_site
 from relay import Relay
 
 from act.errors import CERefused, CEUnreachable, JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus, Created, InputFile, JobSpec, OutputFile
 from act.states import Event
-from act_condor.workers import Client, Workers, workers
+from act_condor.workers import Client, Workers
 from tests.grid.control import Grid
 
 EVERY = pytest.mark.parametrize("site", kinds(https=False), indirect=True)
@@ -62,18 +63,6 @@ def frozen(pool: str) -> Iterator[None]:
         yield
     finally:
         Grid().thaw(pool)
-
-
-def at_the_site(pool: str, op: str, **request: Any) -> Any:
-    """What its administrator does there."""
-    place = Grid().pool(pool)
-    client = Client({"CONDOR_CONFIG": str(Grid().client_config("root"))})
-    try:
-        return workers.call(
-            client, time.monotonic() + 30, op=op, collector=place.collector, schedd=place.schedd, **request
-        )
-    finally:
-        workers.forget(client)
 
 
 def job_at(pool: str, token: str) -> str:

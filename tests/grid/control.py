@@ -8,6 +8,7 @@ grid.up("condorB"); grid.pool("condorB").schedd; grid.client_config("gridatlas")
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -170,7 +171,7 @@ class Grid:
         usual = {
             "iss": issuer.read_text(), "sub": "robot", "aud": audience,
             "scope": "compute.read compute.create compute.modify compute.cancel", "wlcg.ver": "1.0",
-            "nbf": now - 60, "exp": now + int(lifetime_s),
+            "iat": now - 60, "nbf": now - 60, "exp": now + int(lifetime_s), "jti": secrets.token_hex(8),
         }  # fmt: skip
         key = (self.root / "certs/token-key.pem").read_bytes()
         return jwt.encode(usual | claims, key, algorithm="RS256", headers={"kid": "grid"})

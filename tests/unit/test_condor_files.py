@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ TOKEN = "act.db.1.1.0123456789abcdef"
 
 @pytest.fixture
 def directories(tmp_path: Path) -> Directories:
-    return Directories(tmp_path, None)
+    return Directories(tmp_path, 1, None)
 
 
 def fetched(directories: Directories, name: str) -> bytes:
@@ -27,7 +28,7 @@ def fetched(directories: Directories, name: str) -> bytes:
 
 def test_a_directory_is_for_its_owner_only_and_found_by_its_token(directories: Directories, tmp_path: Path) -> None:
     path = directories.make(TOKEN, {"in.txt": b"hello"})
-    assert path == tmp_path / "condor/01" / TOKEN == directories.of(TOKEN)
+    assert path == tmp_path / "condor/1/01" / TOKEN == directories.of(TOKEN)
     assert path.stat().st_mode & 0o777 == 0o700
     assert path.parent.stat().st_mode & 0o777 == 0o711
     assert fetched(directories, "in.txt") == b"hello"
@@ -35,7 +36,7 @@ def test_a_directory_is_for_its_owner_only_and_found_by_its_token(directories: D
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_files_belong_to_the_owner_of_jobs(tmp_path: Path) -> None:
-    path = Directories(tmp_path, 12345).make(TOKEN, {"in.txt": b"hello"})
+    path = Directories(tmp_path, 1, 12345).make(TOKEN, {"in.txt": b"hello"})
     assert (path.stat().st_uid, (path / "in.txt").stat().st_uid) == (12345, 12345)
     proxies = Proxies(tmp_path, "1-1", 12345)
     file = proxies.path(proxies.make(b"pem"))
@@ -91,3 +92,14 @@ def test_a_proxy_is_replaced_where_it_is_and_never_made_by_that(tmp_path: Path) 
     proxies.remove("0123456789abcdef")
     proxies.remove(one)
     assert proxies.all() == frozenset()
+
+
+def test_old_directories_of_submissions_that_the_schedd_does_not_have_are_removed(directories: Directories) -> None:
+    at_the_ce, left_over, young = (TOKEN[:-1] + sign for sign in "abc")
+    for token in (at_the_ce, left_over, young):
+        directories.make(token, {"in.txt": b"hello"})
+    two_days_ago = time.time() - 2 * 86400
+    for token in (at_the_ce, left_over):
+        os.utime(directories.of(token), (two_days_ago, two_days_ago))
+    directories.sweep({at_the_ce})
+    assert [directories.of(token).exists() for token in (at_the_ce, left_over, young)] == [True, False, True]
