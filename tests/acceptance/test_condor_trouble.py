@@ -65,15 +65,16 @@ def test_what_becomes_of_jobs_is_told_when_the_ce_is_away_and_when_the_site_hold
 
     held = {queue: trial.order(replace(WIDE, queue=queue))[0] for queue in QUEUES}
     removed = {queue: trial.order(replace(LONG, queue=queue))[0] for queue in QUEUES}
-    grid.kill_schedd("condorB")
     picture = trial.wait(
         "at the CE",
         lambda p: (
-            all(p.jobs[i].panda["status"] == "running" for i in removed.values())
+            all(p.jobs[i].settled for i in away.values())
+            and all(p.jobs[i].panda["status"] == "running" for i in removed.values())
             and set(at_the_ce(trial, p)) >= {*held.values(), *removed.values()}
         ),
         WITHIN_S,
     )
+    grid.kill_schedd("condorB")
     job_of = at_the_ce(trial, picture)
     for i in held.values():
         grid.run("condorB", "condor_hold", "-reason", "the site looks at it", job_of[i])

@@ -299,7 +299,7 @@ def without_its_input(site: Site, ce: ComputeElement, delegation: str) -> tuple[
     [made] = ce.create([submission], delegation)
     assert isinstance(made, Created)
     site.made.append(made.ce_job_id)
-    [directory] = site.address.work_dir.glob(f"condor/*/{submission.token}")
+    [directory] = site.address.work_dir.glob(f"condor/*/*/{submission.token}")
     (directory / "in.txt").unlink()
     return made.ce_job_id, directory / "in.txt"
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from act.states import Event
-from act_condor.holds import HELD, REMOVED_BY_POLICY, Policy, commands
+from act_condor.holds import HELD, REMOVED_BY_POLICY, Policy, commands, is_to_look_again
 from act_condor.states import ce_status, has_ended, waits_to_be_armed
 
 VANILLA: dict[str, Any] = {
@@ -154,3 +154,19 @@ def test_holds_of_arming_are_in_no_policy_but_end_some_day() -> None:
     assert "15" not in told["periodic_release"]
     assert "member(HoldReasonCode, {15, 16}) && time() - EnteredCurrentStatus > 3600" in told["periodic_remove"]
     assert told["periodic_remove"].count("16") == 1
+
+
+def test_a_grid_job_that_the_ce_holds_is_looked_at_again_after_a_while_and_not_for_ever() -> None:
+    held = {"JobStatus": 5, "HoldReasonCode": 1, "GridJobStatus": "HELD", "EnteredCurrentStatus": 1795345000}
+    ad = GRID | AT_CE | held | {"NumHolds": 2, "ServerTime": 1795345600}
+    assert is_to_look_again(ad, HELD, 600)
+    assert "looked at from time to time" in ce_status(ad, HELD).error
+    assert not is_to_look_again(ad | {"ServerTime": 1795345599}, HELD, 600)
+    assert not is_to_look_again(ad | {"NumHolds": 1000}, HELD, 600)
+
+
+@pytest.mark.parametrize("other", [{"HoldReasonCode": 26}, {"GridJobStatus": "RUNNING"}])
+def test_what_the_submit_point_holds_is_left_to_its_people_and_policies(other: dict[str, Any]) -> None:
+    held = {"JobStatus": 5, "HoldReasonCode": 1, "GridJobStatus": "HELD", "ServerTime": 1795345600}
+    assert not is_to_look_again(GRID | AT_CE | held | other, HELD, 600)
+    assert not is_to_look_again(GRID | AT_CE | held, {**HELD, 1: Policy.KEEP}, 600)
