@@ -16,6 +16,7 @@ for name in "${names[@]}"; do
 done
 end_jobs() { # those that an interrupted demonstration left in condorA's queue, and what they are at condorB
     local ours="regexp(\"^$work/\", Iwd)" i
+    "$HERE/svc.sh" status condorA >/dev/null || return 0
     for ((i = 0; i < 100; i++)); do
         [ -n "$(ask_pool condorA condor_q -all -constraint "$ours" -af ClusterId)" ] || return 0
         if [ $i = 0 ]; then
