@@ -1,7 +1,8 @@
 #!/bin/bash
 # run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in three turns, or just what the arguments choose.
-# First what needs no real CE, four at a time, as they mostly wait; then what real CEs take part in, in three groups side
-# by side (mark xdist_group), as what disturbs a CE must not meet others there; in the end alone what measures a pace.
+# First what needs no real CE, four at a time, as they mostly wait, the longest first; then what real CEs take part in,
+# in three groups side by side (mark xdist_group), as what disturbs a CE must not meet others there; in the end alone
+# what measures a pace.
 # CEs of the test grid that the tests bring up are stopped in the end.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,7 +24,7 @@ if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"
     exit
 fi
-"$python" -m pytest -n 4 -m "not real and not pace" tests/unit tests/integration tests/faults tests/contract \
-    tests/acceptance &&
+"$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults tests/contract \
+    tests/integration tests/unit &&
     "$python" -m pytest -n 3 --dist loadgroup -m "real and not pace" tests/contract tests/acceptance &&
     "$python" -m pytest -m pace tests/contract tests/acceptance
