@@ -93,3 +93,10 @@ def _empty(url: str) -> None:
                 connection.execute(table.delete())
     migrate.upgrade(database)
     database.close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """run.sh goes by groups: a test without one would never run."""
+    for item in items:
+        if item.get_closest_marker("real") and not item.get_closest_marker("group"):
+            raise pytest.UsageError(f"{item.nodeid} is marked real, but not with a group (see setup.cfg)")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in three turns, or just what the arguments choose.
 # First what needs no real CE, four at a time, as they mostly wait, the longest first; then what real CEs take part in,
-# in three groups side by side (mark xdist_group), as what disturbs a CE must not meet others there; in the end alone
+# in three groups side by side (mark group), as what disturbs a CE must not meet others there; in the end alone
 # what measures a pace.
 # CEs of the test grid that the tests bring up are stopped in the end.
 set -uo pipefail
@@ -24,7 +24,24 @@ if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"
     exit
 fi
+# group NAME: a group of the tests with real middleware; what it says comes in one piece.
+group() {
+    local said code=0
+    said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance 2>&1) || code=$?
+    echo "$said"
+    return $code
+}
+groups() {
+    local pids=() code=0 name pid
+    for name in arc contract pools; do
+        group $name &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
+    return $code
+}
+
 "$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults tests/contract \
     tests/integration tests/unit &&
-    "$python" -m pytest -n 3 --dist loadgroup -m "real and not pace" tests/contract tests/acceptance &&
+    groups &&
     "$python" -m pytest -m pace tests/contract tests/acceptance

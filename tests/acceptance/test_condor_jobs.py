@@ -16,7 +16,7 @@ from tests.acceptance.test_main_job import FAILING, gaps_in_stories
 from tests.acceptance.trial import Pools, Trial
 from tests.services.mariadb import MariaDB
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("pools")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="pools")]
 
 GRID, DIRECT, POOL, ARC = QUEUES = ("GRID", "DIRECT", "POOL", "ARC")
 JOBS, FEW = 100, 5

@@ -15,7 +15,7 @@ from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
 from tests.acceptance.trial import Pools, Trial
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("pools")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="pools")]
 
 GRID, DIRECT = QUEUES = ("GRID", "DIRECT")
 WITHIN_S = 240

@@ -14,7 +14,7 @@ from act_atlas.demo.run import complaints
 from tests.acceptance.trial import Trial, sole_use
 from tests.grid.control import Grid
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("contract")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="contract")]
 
 QUEUE = "FROZEN"
 LONG = Kind("runs meanwhile", QUEUE, "finished", DONE, {"seconds": 20})

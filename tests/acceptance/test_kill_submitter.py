@@ -13,7 +13,7 @@ from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
 from tests.acceptance.trial import Trial
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("arc")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="arc")]
 
 QUEUE = "KILLED"
 TRIES = 3

@@ -20,7 +20,7 @@ from act_atlas.demo.run import complaints
 from tests.acceptance.trial import Trial
 from tests.services.mariadb import MariaDB
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("arc")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="arc")]
 
 UNIFIED, SINGLE, NOWHERE = "UNIFIED", "SINGLE", "NOWHERE"
 SHAPES = [

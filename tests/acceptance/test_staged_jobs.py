@@ -23,7 +23,7 @@ from tests.needs import need
 from tests.services.mariadb import MariaDB
 from tests.services.xrootd import XRootD
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("arc")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="arc")]
 
 PILOTED, STAGED, ELSEWHERE = "PILOTED", "STAGED", "ELSEWHERE"
 INPUTS = {f"EVNT.{n}.pool.root": f"input {n}\n".encode() * 1000 for n in range(3)}

@@ -14,7 +14,7 @@ from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
 from tests.acceptance.trial import Trial, sole_use
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.xdist_group("contract")]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="contract")]
 
 QUEUE = "TOKENS"
 GOOD = Kind("small job", QUEUE, "finished", DONE, {"seconds": 1})

@@ -144,7 +144,7 @@ SOURCE = """<proxy><role>{role}</role><source_cert>{cert}</source_cert><source_k
 
 
 @pytest.mark.real
-@pytest.mark.xdist_group("contract")
+@pytest.mark.group(name="contract")
 @pytest.mark.slow
 def test_a_role_that_the_vo_does_not_grant_stops_its_own_jobs_only_until_it_does(
     real_trial: Callable[..., Trial], mariadb: MariaDB

@@ -207,7 +207,7 @@ class Kind:
     @property
     def marks(self) -> tuple[pytest.MarkDecorator, ...]:
         """Of tests there. Those at pools disturb them, and so do others; a group has one worker to itself."""
-        group = pytest.mark.xdist_group("pools" if self.route else "contract")
+        group = pytest.mark.group(name="pools" if self.route else "contract")
         return (pytest.mark.real, group) if self.real else ()
 
 

@@ -20,7 +20,7 @@ from act_condor import options
 from act_condor.schedd import Schedd
 from tests.condor import words
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("pools")]
+pytestmark = [pytest.mark.real, pytest.mark.group(name="pools")]
 
 JOBS = 25  # of a bulk
 RUNNING = 8
