@@ -7,6 +7,7 @@ Groups: ``act.ce`` (flavour -> `CEFactory`), ``act.app`` (name -> `Application`)
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
@@ -68,6 +69,13 @@ class ComputeElement(Protocol):
         Raises OutputMissing if the CE has no such file, JobGone if not even the job.
         """
 
+    def files(self, ce_job_id: str, folder: str) -> list[str]:
+        """The names of the files in a folder of the session directory and below, "" for all there is, sorted.
+
+        Links are not followed; what is no plain file is left out. An empty list for a folder that is not there;
+        raises JobGone if not even the job is.
+        """
+
     def delegate(self) -> str:
         """Make a new delegation of the credential at the CE and return its id."""
 
@@ -84,10 +92,17 @@ class ComputeElement(Protocol):
         """Give back connections."""
 
 
+class Inputs(Protocol):
+    """Where a CE type reads the input files that the tower brings (`act.model.InputFile.stored`)."""
+
+    def open(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """The file, to be read once. Raises OutputMissing if it is not there, StorageUnavailable."""
+
+
 class CEFactory(Protocol):
     """What the entry point of a CE type names."""
 
-    def __call__(self, address: CEAddress, proxy: Proxy) -> ComputeElement:
+    def __call__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> ComputeElement:
         """Bind a CE to a credential. Does no I/O; raises CredentialError if it cannot be used at all.
 
         That is also said of a proxy with a token by a CE type, or the configured version of it, that takes none.
@@ -104,10 +119,15 @@ class CEFactory(Protocol):
 
 
 class Description(Protocol):
-    """A language of job descriptions that users write."""
+    """A language of job descriptions that users write. flavour: the CE type it is made for, "" for all."""
+
+    flavour: str
 
     def __call__(self, text: str) -> list[JobSpec]:
-        """Parse; raises BadJobSpec with position and hint."""
+        """Parse; raises BadJobSpec with position and hint. Input files without a URL have a path as their source."""
+
+    def write(self, spec: JobSpec) -> str:
+        """The text of one job, such that parsing it gives the same again. Raises BadJobSpec."""
 
 
 class Application(Protocol):

@@ -12,15 +12,18 @@ from act.states import Event
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file the job starts with.
+    """A file the job starts with. The tower itself brings it, or else the CE stages it from ``source``.
 
-    content: text that the tower itself uploads (then ``source`` is empty); None: the CE stages it from ``source``.
+    content: text that the tower brings. stored: a file of the store that it brings, of ``size`` bytes.
+    source: a URL. One without a scheme is a path of whoever wrote the description: who takes that in must replace it.
     options: URL options of the source in ARC's sense, e.g. {"cache": "check"}.
     """
 
     name: str
     source: str = ""
     content: str | None = None
+    stored: str = ""
+    size: int = 0
     executable: bool = False
     options: tuple[tuple[str, str], ...] = ()
 
@@ -38,8 +41,9 @@ class JobSpec:
     """What one job needs, in no CE's language. A source makes it; a CE plugin renders it.
 
     cores on one node if ``single_node``; memory_mb_total in MB over all cores; walltime_s and cputime_s in seconds;
-    priority 0..100 or None; reruns: how often the CE may repeat failed staging; fetch: the files of the session
-    directory (or ``diagnose=<name>`` for files of the CE about the job) that the tower brings back.
+    priority 0..100 or None; reruns: how often the CE may repeat failed staging; stdin: name of an input file.
+    fetch: the files of the session directory (or ``diagnose=<name>`` for files of the CE about the job) that the tower
+    brings back; with "/" at its end a directory and all below it, "/" for all there is.
     """
 
     name: str
@@ -56,6 +60,7 @@ class JobSpec:
     runtime_environments: tuple[str, ...] = ()
     inputs: tuple[InputFile, ...] = ()
     outputs: tuple[OutputFile, ...] = ()
+    stdin: str | None = None
     stdout: str = "stdout.txt"
     stderr: str | None = None  # None: joined with stdout
     log_dir: str = "gmlog"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
@@ -45,6 +47,12 @@ ConfigPath = Annotated[Path, AfterValidator(_from_base)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A duration; fractions are allowed."""
 Count = Annotated[int, Field(ge=1)]
+
+
+def distinct(what: str, names: Iterable[str]) -> None:
+    """For validators of elements that may be repeated: none may stand for the same thing as another."""
+    if twice := sorted(name for name, times in Counter(names).items() if times > 1):
+        raise ValueError(f"{what} given more than once: {', '.join(twice)}")
 
 
 def find(name: str, variable: str) -> Path:

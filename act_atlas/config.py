@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
+from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, distinct, find, load_xml
 from act_atlas.replicas.settings import Storages
 
 ATLAS_FILE = "aCTConfigATLAS.xml"
@@ -163,9 +163,7 @@ class Queues(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Queues:
-        names = [q.name for q in self.queue]
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"queue given more than once: {', '.join(sorted(twice))}")
+        distinct("queue", (q.name for q in self.queue))
         return self
 
     def named(self, name: str) -> QueueOverride:

@@ -13,9 +13,13 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from act.config.ces import CE, CEs
+from act.config.credentials import Proxies
+from act.config.users import Users
+from act.config.web import Web
 from act.errors import ConfigError
 from act.states import DEADLINES
-from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, find, load_xml
+from act.xmlconfig import ConfigPath, Count, Seconds, Section, base_of, distinct, find, load_xml
 
 CORE_FILE = "aCTConfigARC.xml"
 CORE_VARIABLE = "ACTCONFIGARC"
@@ -67,56 +71,6 @@ class Logging(Section):
     format: Literal["text", "json"] = "text"
 
 
-class ProxySource(Section):
-    """Where the proxies of one role come from: made of a long-lived certificate or proxy (``source_cert``), or found
-    in ``directory`` as <role>.pem or <role>.*.pem, where something else renews them.
-
-    voms: the VO whose attributes they must have, fqan: the one that must be among them; none: plain proxies.
-    """
-
-    role: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$")
-    source_cert: ConfigPath | None = None
-    source_key: ConfigPath | None = None
-    """None: the key is in source_cert, as in a proxy file."""
-    directory: ConfigPath | None = None
-    voms: str = Field("", pattern=r"^[A-Za-z0-9_.-]*$")
-    fqan: str = Field("", pattern=r"^(/[\w.=-]+)*$")
-    lifetime_h: float = Field(96, gt=0)
-    renew_below_h: float = Field(72, gt=0)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> ProxySource:
-        if (self.source_cert is None) == (self.directory is None):
-            raise ValueError("needs either source_cert or directory")
-        if self.directory is not None and self.source_key is not None:
-            raise ValueError("source_key goes with source_cert, not with directory")
-        if self.fqan and f"{self.fqan}/".partition("/")[2].partition("/")[0] != self.voms:
-            raise ValueError(f"fqan must begin with the VO in voms: /{self.voms or '<voms>'}/...")
-        if self.renew_below_h >= self.lifetime_h:
-            raise ValueError("renew_below_h must be less than lifetime_h")
-        return self
-
-
-class Proxies(Section):
-    """Credentials of the tower. ``key_file`` encrypts those kept in the database.
-
-    check_s: how often they are looked at; more often if they are short-lived. vomses: where the VOMS servers are, a
-    file or directory as VOMS clients know it.
-    """
-
-    key_file: ConfigPath = Path("var/state/proxy.key")
-    check_s: Seconds = 600
-    vomses: ConfigPath = Path("/etc/vomses")
-    proxy: tuple[ProxySource, ...] = ()
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Proxies:
-        roles = [p.role for p in self.proxy]
-        if twice := {r for r in roles if roles.count(r) > 1}:
-            raise ValueError(f"role given more than once: {', '.join(sorted(twice))}")
-        return self
-
-
 class Timeouts(Section):
     """Limits of single waits (connect, read), of one whole call, and of one file's transfer."""
 
@@ -157,9 +111,7 @@ class Daemons(Section):
 
     @model_validator(mode="after")
     def _distinct(self) -> Daemons:
-        names = [d.name for d in self.daemon]
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"daemon given more than once: {', '.join(sorted(twice))}")
+        distinct("daemon", (d.name for d in self.daemon))
         return self
 
 
@@ -228,93 +180,6 @@ class Errors(Section):
     rerun: tuple[str, ...] = ()
 
 
-class Option(Section):
-    """A setting that only one CE type knows."""
-
-    name: str = Field(min_length=1)
-    value: str
-
-
-class TokenSource(Section):
-    """Where the bearer token for a CE comes from: a file that something else renews, or an OIDC issuer that gives
-    tokens to its client (RFC 6749, 4.4). issuer: its URL, asked for the token_endpoint unless that is given instead.
-    """
-
-    file: ConfigPath | None = None
-    issuer: str = Field("", pattern="^(https://.+)?$")
-    token_endpoint: str = Field("", pattern="^(https://.+)?$")
-    client_id: str = ""
-    client_secret_file: ConfigPath | None = None
-    scope: str = "compute.read compute.create compute.modify compute.cancel"
-    audience: str = ""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> TokenSource:
-        if [self.file is not None, bool(self.issuer), bool(self.token_endpoint)].count(True) != 1:
-            raise ValueError("needs one of file, issuer, token_endpoint")
-        if self.file is None and not (self.client_id and self.client_secret_file):
-            raise ValueError("needs client_id and client_secret_file, to ask an issuer")
-        return self
-
-
-class CE(Section):
-    """What the operator says of one CE. token: speak to it with a bearer token instead of a proxy. direct: jobs go
-    straight to it, although its CE type has submit points."""
-
-    url: str = Field(min_length=1)
-    flavour: str | None = None
-    status: Literal["online", "offline"] = "online"
-    max_jobs: int | None = Field(None, ge=0)
-    max_waiting: int | None = Field(None, ge=0)
-    direct: bool = False
-    option: tuple[Option, ...] = ()
-    token: TokenSource | None = None
-
-
-class SubmitPoint(Section):
-    """A service through which jobs go to CEs of a type. host: the only one that reaches it; empty: all do.
-
-    option: as of CEs, for all that are reached through it.
-    """
-
-    name: str = Field(min_length=1, max_length=255)
-    flavour: str = Field(min_length=1)
-    host: str = ""
-    option: tuple[Option, ...] = ()
-
-
-class CEs(Section):
-    """CEs that need settings of their own, the others come from the job source; and the ways to them."""
-
-    submit_point: tuple[SubmitPoint, ...] = ()
-    ce: tuple[CE, ...] = ()
-
-    @model_validator(mode="after")
-    def _distinct(self) -> CEs:
-        names = [p.name for p in self.submit_point]
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"submit_point given more than once: {', '.join(sorted(twice))}")
-        return self
-
-    def at(self, url: str) -> CE:
-        """The settings of the CE with this URL; some that change nothing if there are none."""
-        return next((ce for ce in self.ce if ce.url.rstrip("/") == url.rstrip("/")), CE(url=url))
-
-    def ways(self, flavour: str, url: str) -> tuple[str, ...]:
-        """The submit points that jobs may go through to a CE; "" is the way straight to it."""
-        points = tuple(p.name for p in self.submit_point if p.flavour == flavour)
-        return ("",) if self.at(url).direct or not points else points
-
-    def reached_from(self, host: str, submit_point: str) -> bool:
-        """Whether a host can speak to CEs behind a submit point."""
-        return not submit_point or any(p.name == submit_point and p.host in ("", host) for p in self.submit_point)
-
-    def options(self, url: str, submit_point: str) -> dict[str, str]:
-        """The options of a CE, over those of the submit point on the way to it."""
-        of_point = (o for p in self.submit_point if p.name == submit_point for o in p.option)
-        return {o.name: o.value for o in (*of_point, *self.at(url).option)}
-
-
 class CoreConfig(Section):
     """The whole file."""
 
@@ -332,6 +197,8 @@ class CoreConfig(Section):
     deadlines: Deadlines = Deadlines()
     errors: Errors = Errors()
     ces: CEs = CEs()
+    users: Users = Users()
+    web: Web = Web()
 
     def limits_of(self, ce: CE) -> Limits:
         """The limits of a CE's queues that have none of their own."""
