@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
@@ -35,14 +36,16 @@ class ComputeElement(Protocol):
     def create(self, jobs: Sequence[Submission], delegation: str) -> list[Created | JobError]:
         """Create the jobs inert, in bulk; answers in order. None of them can run before `arm`.
 
-        An exception leaves open which were made, unless it is CEUnreachable with sent=False, or CEFull.
+        An exception leaves open which were made, unless it is CEUnreachable with sent=False, CEFull, or
+        StorageUnavailable: inputs that the tower brings cannot be read now.
         A description the CE would choke on as a whole must be refused here, not sent.
         """
 
     def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
         """Let jobs run, by their ids at the CE. None: armed. Repeatable while a job still waits for it.
 
-        An exception leaves open which were armed.
+        OutputMissing or BadJobSpec: the tower cannot bring what the job needs, now or ever. An exception leaves open
+        which were armed; StorageUnavailable: it cannot do so now.
         """
 
     def list_ids(self) -> frozenset[str]:
@@ -72,8 +75,8 @@ class ComputeElement(Protocol):
     def files(self, ce_job_id: str, folder: str) -> list[str]:
         """The names of the files in a folder of the session directory and below, "" for all there is, sorted.
 
-        Links are not followed; what is no plain file is left out. An empty list for a folder that is not there;
-        raises JobGone if not even the job is.
+        Links are not followed; what is no plain file is left out, and so are names that do not print. An empty list for
+        a folder that is not there; raises JobGone if not even the job is, OutputMissing if there is no list.
         """
 
     def delegate(self) -> str:
@@ -107,6 +110,9 @@ class CEFactory(Protocol):
 
         That is also said of a proxy with a token by a CE type, or the configured version of it, that takes none.
         """
+
+    def check(self, address: CEAddress) -> None:
+        """Raises ConfigError for options that are unknown or make no sense. url "": they are a submit point's own."""
 
     def missing(self) -> str:
         """Why CEs of this type cannot be spoken to from here, such as a missing library; "" if they can."""
@@ -166,6 +172,7 @@ def plugins(group: str) -> dict[str, Any]:
     return {e.name: e.load() for e in entry_points(group=group)}
 
 
+@cache  # finding entry points reads files of all installed packages
 def plugin(group: str, name: str) -> Any:
     """One plugin; ConfigError with the known names if there is none."""
     found = entry_points(group=group)

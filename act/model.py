@@ -43,7 +43,8 @@ class JobSpec:
     cores on one node if ``single_node``; memory_mb_total in MB over all cores; walltime_s and cputime_s in seconds;
     priority 0..100 or None; reruns: how often the CE may repeat failed staging; stdin: name of an input file.
     fetch: the files of the session directory (or ``diagnose=<name>`` for files of the CE about the job) that the tower
-    brings back; with "/" at its end a directory and all below it, "/" for all there is.
+    brings back; with "/" at its end a directory and all below it, "/" for all there is. keep: they are the
+    application's to remove from the store; otherwise they go when the CE forgets the job.
     """
 
     name: str
@@ -66,6 +67,7 @@ class JobSpec:
     log_dir: str = "gmlog"
     reruns: int = 0
     fetch: tuple[str, ...] = ()
+    keep: bool = False
     extra: Mapping[str, str] = field(default_factory=dict)  # attributes of one flavour, from configuration
 
 

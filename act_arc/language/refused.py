@@ -1,0 +1,48 @@
+"""Attributes of xRSL that are refused, and what to do instead."""
+
+_CE = "CEs are chosen with --ce when the job is submitted, not in its description"
+_OURS = "that is between the tower and the CE: leave it out"
+_OLD = "that is of other systems than ARC, or of old ones"
+
+REFUSED = {
+    "cluster": _CE,
+    "queue": f"{_CE}; a CE of the tower has its queue",
+    "middleware": _CE,
+    "dryrun": "the tower has no dry runs: leave it out",
+    "credentialserver": "the tower renews your credential at the CE: leave it out",
+    "benchmarks": "give walltime and cputime instead: benchmarks need a broker, and there is none",
+    "gridtime": "give walltime and cputime instead: nothing scales times by the speed of a CE",
+    "replicacollection": "give the URL of each file instead, such as rucio://...",
+    "action": _OURS,
+    "delegationid": _OURS,
+    "hostname": _OURS,
+    "jobid": _OURS,
+    "clientxrsl": _OURS,
+    "clientsoftware": _OURS,
+    "savestate": _OURS,
+    "savexrsl": _OURS,
+    "lrmstype": _OURS,
+    "sstdin": f"{_OURS}, and use stdin",
+    "maxcputime": f"{_OLD}: use cputime",
+    "maxwalltime": f"{_OLD}: use walltime",
+    "maxtime": f"{_OLD}: use walltime",
+    "maxmemory": f"{_OLD}: use memory",
+    "minmemory": f"{_OLD}: use memory",
+    "hostcount": f"{_OLD}: use count and countpernode",
+    "jobtype": f"{_OLD}: use count and runtimeenvironment",
+    "filestagein": f"{_OLD}: use inputfiles",
+    "filestageinshared": f"{_OLD}: use inputfiles",
+    "filestageout": f"{_OLD}: use outputfiles",
+    "directory": f"{_OLD}: jobs run in a directory of their own",
+    "scratchdir": f"{_OLD}: jobs run in a directory of their own",
+    "librarypath": f"{_OLD}: use environment",
+    "label": f"{_OLD}: use jobname",
+    "resourcemanagercontact": f"{_OLD}: {_CE}",
+    "grammyjob": _OLD,
+    "project": _OLD,
+    "subjobcommstype": _OLD,
+    "subjobstarttype": _OLD,
+    "filecleanup": _OLD,
+    "gasscache": _OLD,
+    "remoteiourl": _OLD,
+}

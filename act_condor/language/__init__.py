@@ -1,0 +1,1 @@
+"""The language of job descriptions of HTCondor, as users write it."""
