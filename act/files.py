@@ -36,6 +36,11 @@ def new_file(path: Path, mode: int = 0o640, *, replace: bool = True) -> Iterator
             part.unlink(missing_ok=True)
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name without directories leads nowhere else and can be shown to people."""
+    return name.isprintable() and "/" not in name and name not in ("", ".", "..")
+
+
 def write_file(path: Path, data: bytes, mode: int = 0o640) -> None:
     """Replace a file by one with these bytes, in one step. Raises OSError."""
     with new_file(path, mode) as file:

@@ -22,6 +22,30 @@ from act.files import PART, new_file
 MAX_PART_BYTES = 200
 
 
+def result_name(cejob_id: int, name: str) -> str:
+    """Where the store keeps a fetched file: one folder per attempt, a thousand attempts per parent."""
+    return f"{result_folder(cejob_id)}/{name.removeprefix('diagnose=')}"
+
+
+def result_folder(cejob_id: int) -> str:
+    """Where all `result_name` of an attempt are."""
+    return _folder("results", cejob_id)
+
+
+def live_name(cejob_id: int, name: str) -> str:
+    """Where the store keeps what a file of a running job has by now, while somebody looks at it."""
+    return f"{live_folder(cejob_id)}/{name}"
+
+
+def live_folder(cejob_id: int) -> str:
+    """Where all `live_name` of an attempt are."""
+    return _folder("live", cejob_id)
+
+
+def _folder(kind: str, cejob_id: int) -> str:
+    return f"{kind}/{cejob_id // 1000}/{cejob_id}"
+
+
 class Store:
     """Files under one root, local directory or URL.
 
@@ -103,7 +127,7 @@ class Store:
         return path if self._local else str(self._fs.unstrip_protocol(path))
 
     def _path(self, name: str) -> str:
-        _check(name)
+        check_name(name)
         return f"{self._base}/{name}"
 
     @contextmanager
@@ -141,8 +165,8 @@ class _Out(io.BufferedIOBase):
             raise StorageUnavailable(f"{self._where} could not be written: {error.strerror or error}") from error
 
 
-def _check(name: str) -> None:
-    """Refuse names that could leave the root or trouble people who list them."""
+def check_name(name: str) -> None:
+    """Refuse names that could leave the root or trouble people who list them. Raises BadJobSpec."""
     parts = name.split("/")
     if any(part in ("", ".", "..") or _is_part(part) for part in parts):
         raise BadJobSpec(f"'{name!a}' is no file name: it must be relative, without empty, '.' or '..' parts")

@@ -19,13 +19,24 @@ from urllib.parse import quote, urlsplit
 from pyarcrest.arc import ARCRest, Result
 from pyarcrest.errors import ARCHTTPError
 
-from act.errors import BadJobSpec, CEBroken, CEFull, CERefused, CredentialError, JobError, JobGone, OutputMissing
+from act.errors import (
+    BadJobSpec,
+    CEBroken,
+    CEFull,
+    CERefused,
+    ConfigError,
+    CredentialError,
+    JobError,
+    JobGone,
+    OutputMissing,
+)
+from act.interfaces import Inputs
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act_arc import delegation as delegations
-from act_arc import xrsl
-from act_arc.rest import TOKENS_SINCE, ask, negotiate
+from act_arc import session, xrsl
+from act_arc.rest import TOKENS_SINCE, VERSIONS, ask, negotiate
 from act_arc.states import DETAILED, ce_status, rest_state
-from act_arc.transport import ServerError, Transport
+from act_arc.transport import Answer, ServerError, Transport
 
 BATCH = 500
 # A-REX reads at most 1 MiB of a list of ids and drops the rest without a word; an entry has up to 70 bytes.
@@ -37,6 +48,7 @@ _MAX_DESCRIPTION = 100 * 1024 * 1024 // BATCH  # A-REX takes 100 MiB of descript
 _BETWEEN_LISTS_S = 0.1
 _FULL = "No more jobs allowed"
 _DIAGNOSE = "diagnose="
+_JSON = "application/json"
 _NOT_FAILED = "has not failed"  # so A-REX refuses to restart a job
 
 
@@ -47,7 +59,7 @@ class ArcCE:
     arm_batch = 1  # each is an upload of its own
     status_batch = _IDS_PER_STATUS
 
-    def __init__(self, address: CEAddress, proxy: Proxy) -> None:
+    def __init__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> None:
         self._rest = address.options.get("rest")
         if proxy.token:
             if self._rest not in (None, TOKENS_SINCE):
@@ -55,7 +67,7 @@ class ArcCE:
             self._rest = TOKENS_SINCE
         elif 0 < proxy.expires <= time.time():
             raise CredentialError(f"the proxy of {proxy.identity} has run out")
-        self._address = address
+        self._address, self._inputs = address, inputs
         self._proxy_pem = proxy.pem
         self._transport = Transport(address, proxy.pem, proxy.token)
         self._negotiated: ARCRest | None = None
@@ -102,18 +114,32 @@ class ArcCE:
 
     def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
         """Upload what the jobs wait for; its size is in the description, so half a file does not count."""
-        return {ce_job_id: self._upload(ce_job_id, spec) for ce_job_id, spec in jobs.items()}
+        return {ce_job_id: self._upload_all(ce_job_id, spec) for ce_job_id, spec in jobs.items()}
 
-    def _upload(self, ce_job_id: str, spec: JobSpec) -> JobError | None:
+    def _upload_all(self, ce_job_id: str, spec: JobSpec) -> JobError | None:
+        """All inputs of a job together within the time of a transfer, as a claim on the job must outlast them."""
         with self._call(self._address.transfer_s) as rest:
-            for name, content in xrsl.uploads(spec):
-                path = f"{_job_path(rest, ce_job_id)}/session/{quote(name)}"
-                answer = self._transport.request("PUT", path, data=content)
+            for upload in xrsl.uploads(spec):
+                path = f"{_job_path(rest, ce_job_id)}/session/{quote(upload.name)}"
+                try:
+                    answer = self._upload(path, upload)
+                except (OutputMissing, BadJobSpec) as e:
+                    return e
                 if answer.status == 404:
                     return JobGone(f"the CE does not know job {ce_job_id}")
                 if answer.status not in (200, 201):
-                    return CERefused(f"the CE does not take {name}: {answer.status} {answer.reason}")
+                    return CERefused(f"the CE does not take {upload.name}: {answer.status} {answer.reason}")
         return None
+
+    def _upload(self, path: str, upload: xrsl.Upload) -> Answer:
+        """A whole file of the store is not sent again: a job that has all it waits for may be reading it."""
+        if not upload.stored:
+            return self._transport.request("PUT", path, data=upload.content)
+        there = self._transport.request("HEAD", path)
+        if there.status == 200 and there.getheader("content-length") == str(upload.size):
+            return there
+        with self._inputs.open(upload.stored) as file:
+            return self._transport.upload(path, session.chunks(file, upload.name, upload.size), upload.size)
 
     def inspect(self, ce_job_ids: Sequence[str]) -> dict[str, CEStatus | JobError]:
         """Details of all; a job that A-REX has just accepted has no name in them, so that is read from its files."""
@@ -165,6 +191,20 @@ class ArcCE:
                 raise JobGone(f"the CE does not know job {ce_job_id}")
             raise OutputMissing(f"no file {name} ({answer.status} {answer.reason})")
 
+    def files(self, ce_job_id: str, folder: str) -> list[str]:
+        """A request for each directory, all of them within the time of one call."""
+        with self._call() as rest:
+
+            def listed(path: str) -> tuple[list[str], list[str]] | None:
+                where = f"{_job_path(rest, ce_job_id)}/session/{quote(path)}"
+                answer = self._transport.request("GET", where, {"Accept": _JSON})
+                return session.parse(answer.body) if _is_list(answer) else None
+
+            names = session.walk(listed, folder)
+            if names is None and _bulk(rest.getJobsStatus, [ce_job_id], 1)[ce_job_id].error:
+                raise JobGone(f"the CE does not know job {ce_job_id}")
+            return names or []
+
     def delegate(self) -> str:
         """Make a delegation and sign its certificate."""
         with self._call() as rest:
@@ -201,9 +241,18 @@ class ArcCE:
 class ArcFactory:
     """`act.interfaces.CEFactory` for ARC."""
 
-    def __call__(self, address: CEAddress, proxy: Proxy) -> ArcCE:
+    def check(self, address: CEAddress) -> None:
+        """The only option is the version of the interface."""
+        for name, value in address.options.items():
+            where = f"option {name} of the CE {address.url or f'behind {address.submit_point}'}"
+            if name != "rest":
+                raise ConfigError(f"{where} is unknown (known: rest)")
+            if value not in VERSIONS:
+                raise ConfigError(f"{where} is {value!r}; it may be {' or '.join(VERSIONS)}")
+
+    def __call__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> ArcCE:
         """Bind a CE to a proxy."""
-        return ArcCE(address, proxy)
+        return ArcCE(address, proxy, inputs)
 
     def describe(self, job: Submission) -> str:
         """The xRSL of the job, without its delegation."""
@@ -287,3 +336,7 @@ def _job_path(rest: ARCRest, ce_job_id: str) -> str:
 def _is_file(mime: str | None, path: str) -> bool:
     """A-REX gives a file of the job as octet-stream; what else comes for such a path is the list of a directory."""
     return path.startswith("diagnose/") or mime == "application/octet-stream"
+
+
+def _is_list(answer: Answer) -> bool:
+    return answer.status == 200 and (answer.getheader("content-type") or "").startswith(_JSON)

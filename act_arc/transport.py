@@ -11,7 +11,7 @@ import json
 import select
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -21,6 +21,7 @@ from act.errors import CEBroken, CEUnreachable, ConfigError, CredentialError, St
 from act.model import CEAddress
 from act_arc.sockets import DeadlineSocket, client_context, connect, refuses_us
 
+Body = bytes | Iterable[bytes] | None
 MAX_ANSWER = 64 * 1024 * 1024  # bytes; the status of 5000 jobs takes about 0.5 MiB, the list of 100,000 jobs 7 MiB
 _CHUNK = 256 * 1024
 # A connection that was idle for longer may be closed by the CE at any moment, so a POST does not go out on it.
@@ -116,6 +117,12 @@ class Transport:
         answer = Answer(response.status, response.reason, response.headers, content)
         return self._judged(answer, "GET", endpoint), size
 
+    def upload(self, endpoint: str, chunks: Iterable[bytes], size: int) -> Answer:
+        """PUT ``size`` bytes that come in chunks; what their source raises ends the request."""
+        with self._exchange("PUT", endpoint, {"Content-Length": str(size)}, chunks) as response:
+            content = response.read(_CHUNK)
+        return self._judged(Answer(response.status, response.reason, response.headers, content), "PUT", endpoint)
+
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
         if self._http is not None:
@@ -124,7 +131,7 @@ class Transport:
 
     @contextmanager
     def _exchange(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None
+        self, method: str, url: str, headers: dict[str, str], body: Body
     ) -> Iterator[http.client.HTTPResponse]:
         """Send a request, give its response to be read, keep the connection only if all went well."""
         response = None
@@ -146,7 +153,7 @@ class Transport:
             if not done:
                 self.close()
 
-    def _send(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> http.client.HTTPResponse:
+    def _send(self, method: str, url: str, headers: dict[str, str], body: Body) -> http.client.HTTPResponse:
         """Send, and read the head of the answer; once more only for a GET on a connection that had gone stale."""
         reused = self._reusable(method)
         try:
@@ -157,9 +164,7 @@ class Transport:
             self.close()
             return self._send_once(method, url, headers, body)
 
-    def _send_once(
-        self, method: str, url: str, headers: dict[str, str], body: bytes | None
-    ) -> http.client.HTTPResponse:
+    def _send_once(self, method: str, url: str, headers: dict[str, str], body: Body) -> http.client.HTTPResponse:
         if self._http is None or self._socket is None:
             self._socket = connect(self._host, self._port, self._context, self._address.connect_s, self._deadline)
             self._socket.read_s = self._address.read_s

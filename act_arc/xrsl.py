@@ -5,13 +5,15 @@ Seen with A-REX 6.17 and 7.0.0, where xRSL comes over REST without a client that
 - One text that does not parse makes the CE refuse the whole bulk. A line feed in a text is dropped in silence.
 - Arguments go through a shell inside double quotes: ``$`` and backquotes would be expanded there. They come from
   environment variables of the job instead, as the result of an expansion is not expanded again.
-- An input whose source is a size is uploaded by the client: the job waits until it is complete at that size.
+- An input whose source is a size is uploaded by the client: the job waits until it is complete at that size, also if
+  that is 0. An output with "/" at its end is a directory that is kept with all in it, "/" the whole session directory.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -28,6 +30,16 @@ _UNSAFE_IN_EXECUTABLE = re.compile(r"[\"'`$\\]")
 _SOURCE = re.compile(r"(?P<host>[a-z][a-z0-9+.-]*://[^/;]*)(?P<rest>[/;].*|)", re.IGNORECASE)
 _DOLLAR, _BACKQUOTE = "ACT_DOLLAR", "ACT_BACKQUOTE"
 _LITERAL = str.maketrans({"$": f"${{{_DOLLAR}}}", "`": f"${{{_BACKQUOTE}}}"})
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What the tower uploads under ``name``: ``content``, or a file of its store. size: in bytes."""
+
+    name: str
+    size: int
+    content: bytes = b""
+    stored: str = ""
 
 
 def render(job: Submission, delegation: str = "") -> str:
@@ -54,6 +66,7 @@ def render(job: Submission, delegation: str = "") -> str:
         _pairs("inputfiles", _inputs(spec)),
         _attribute("executables", *(f.name for f in spec.inputs if f.executable)),
         _pairs("outputfiles", _outputs(spec)),
+        _attribute("stdin", spec.stdin),
         _attribute("stdout", spec.stdout),
         _attribute("stderr", spec.stderr) if spec.stderr is not None else _attribute("join", "yes"),
         _attribute("gmlog", spec.log_dir or None),
@@ -69,10 +82,10 @@ def bulk(descriptions: list[str]) -> str:
     return descriptions[0] if len(descriptions) == 1 else "+" + "".join(f"({d})" for d in descriptions)
 
 
-def uploads(spec: JobSpec) -> list[tuple[str, bytes]]:
-    """What the tower uploads to let the job run: (name, content), never empty. Raises BadJobSpec."""
-    found = [(f.name, _bytes(f.content)) for f in spec.inputs if f.content is not None]
-    return found or [(ARM_FILE, ARM_CONTENT)]
+def uploads(spec: JobSpec) -> list[Upload]:
+    """What the tower uploads to let the job run, never nothing. Raises BadJobSpec."""
+    found = [_upload(f) for f in spec.inputs if _is_uploaded(f)]
+    return found or [Upload(ARM_FILE, len(ARM_CONTENT), ARM_CONTENT)]
 
 
 def summary(spec: JobSpec) -> dict[str, Any]:
@@ -93,7 +106,7 @@ def summary(spec: JobSpec) -> dict[str, Any]:
         "rerun": str(spec.reruns),
         "environment": dict(spec.environment),
         "inputnames": [f.name for f in spec.inputs],
-        "inputsources": {f.name: _source(f) for f in spec.inputs if f.content is None},
+        "inputsources": {f.name: _source(f) for f in spec.inputs if not _is_uploaded(f)},
         "outputs": [f.name for f in spec.outputs if f.name not in streams],
     }
 
@@ -109,9 +122,12 @@ def _check(spec: JobSpec) -> None:
         if not _IDENTIFIER.fullmatch(name):
             raise BadJobSpec(f"xRSL attribute {name!r}: not a name")
     inputs = [f.name for f in spec.inputs]
-    for name in (*inputs, *(f.name for f in spec.outputs), spec.stdout):
+    for name in (*inputs, *(f.name for f in spec.outputs), spec.stdout, *([spec.stdin] if spec.stdin else [])):
         if not name or ".." in name.split("/"):
             raise BadJobSpec(f"file name {name!r}: empty, or leads out of the job's directory")
+    for name in inputs:
+        if name.startswith("/") or name.endswith("/"):
+            raise BadJobSpec(f"input file {name!r}: its name is one in the job's directory, without / at either end")
     if len(set(inputs)) != len(inputs):
         raise BadJobSpec("two input files have the same name")
 
@@ -128,6 +144,17 @@ def _count_per_node(spec: JobSpec) -> int | None:
     return spec.cores if spec.single_node and spec.cores > 1 else None
 
 
+def _is_uploaded(file: InputFile) -> bool:
+    return file.content is not None or bool(file.stored)
+
+
+def _upload(file: InputFile) -> Upload:
+    if file.content is None:
+        return Upload(file.name, file.size, stored=file.stored)
+    content = _bytes(file.content)
+    return Upload(file.name, len(content), content)
+
+
 def _escapes(arguments: Iterable[str]) -> list[tuple[str, str]]:
     """The environment variables that `_LITERAL` refers to, if it does."""
     text = "".join(arguments)
@@ -135,8 +162,8 @@ def _escapes(arguments: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _inputs(spec: JobSpec) -> list[tuple[str, str]]:
-    waited_for = [(name, str(len(content))) for name, content in uploads(spec)]
-    return waited_for + [(f.name, _source(f)) for f in spec.inputs if f.content is None]
+    waited_for = [(upload.name, str(upload.size)) for upload in uploads(spec)]
+    return waited_for + [(f.name, _source(f)) for f in spec.inputs if not _is_uploaded(f)]
 
 
 def _outputs(spec: JobSpec) -> list[tuple[str, str]]:

@@ -24,11 +24,15 @@ from act.errors import (
     JobError,
     JobGone,
     OutputMissing,
+    StorageUnavailable,
 )
+from act.interfaces import Inputs
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.x509 import read_proxy
 from act_condor import classad, holds, options
 from act_condor.files import Directories, Proxies
+from act_condor.ids import gone, id_of, is_id, quoted
+from act_condor.launcher import LAUNCHER, arriving
 from act_condor.schedd import Schedd
 from act_condor.states import ATTRIBUTES, Ad, ce_status, has_ended, waits_to_be_armed
 
@@ -47,7 +51,7 @@ _LOG, _DIAGNOSE = "log", "diagnose="
 class CondorCE:
     """`act.interfaces.ComputeElement` for HTCondor. Options of the address: see `act_condor.options`."""
 
-    def __init__(self, address: CEAddress, proxy: Proxy) -> None:
+    def __init__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> None:
         if 0 < proxy.expires <= time.time():
             raise CredentialError(f"the proxy of {proxy.identity} has run out")
         read_proxy(proxy.pem)
@@ -59,7 +63,8 @@ class CondorCE:
         self.batch = SPOOLED_BATCH if self._spooled else BATCH
         self.arm_batch = SPOOLED_AT_ONCE if self._spooled else BATCH
         self.status_batch = POLLED
-        self._url, self._pem = address.url, proxy.pem
+        self._url, self._pem, self._inputs = address.url, proxy.pem, inputs
+        self._transfer_s = address.transfer_s
         self._directories = Directories(address.work_dir, address.ce_id, self._options.owner)
         self._proxies = Proxies(address.work_dir, f"{address.ce_id}-{proxy.proxy_id}", self._options.owner)
         self._schedd = Schedd(address, self._options, proxy)
@@ -82,23 +87,35 @@ class CondorCE:
         """One transaction for all that have the same shape, which all but a few have."""
         if not jobs:
             return []
-        place = self._place(delegation)
+        place, end = self._place(delegation), time.monotonic() + self._transfer_s
         answers: dict[int, Created | JobError] = {}
         groups: defaultdict[classad.Shape, list[tuple[int, dict[str, str]]]] = defaultdict(list)
         for n, job in enumerate(jobs):
             try:
                 item = classad.item(job, place, self._directories.of(job.token))
-                files = classad.sandbox(job.spec, place)
-            except BadJobSpec as e:
+                self._make_directory(job, place, end)
+            except (BadJobSpec, OutputMissing) as e:
+                self._directories.remove(job.token)
                 answers[n] = e
                 continue
-            self._directories.make(job.token, files)
+            except StorageUnavailable:
+                for made in jobs[: n + 1]:
+                    self._directories.remove(made.token)
+                raise
             groups[classad.shape(job)].append((n, item))
         for shape, group in groups.items():
             some = any(isinstance(answer, Created) for answer in answers.values())
             ids = self._submit(classad.commands(place, shape), [item for _, item in group], first=not some)
             answers |= {n: Created(job) for (n, _), job in zip(group, ids, strict=True)}
         return [answers[n] for n in range(len(jobs))]
+
+    def _make_directory(self, job: Submission, place: classad.Place, end: float) -> None:
+        """All copies of a bulk are made before ``end``, and before anything is submitted."""
+        self._directories.make(job.token, classad.sandbox(job.spec, place))
+        for file in job.spec.inputs:
+            if file.stored:
+                with self._inputs.open(file.stored) as source:
+                    self._directories.bring(job.token, arriving(file), source, file.size, end)
 
     def _submit(self, commands: Mapping[str, str], items: Sequence[Mapping[str, str]], *, first: bool) -> list[str]:
         try:
@@ -128,7 +145,7 @@ class CondorCE:
     def arm(self, jobs: Mapping[str, JobSpec]) -> dict[str, JobError | None]:
         """Release, or send the files. Jobs that do not wait for it are armed already, or have ended."""
         ads = self._ads(jobs)
-        answers: dict[str, JobError | None] = {job: None if job in ads else _gone(job) for job in jobs}
+        answers: dict[str, JobError | None] = {job: None if job in ads else gone(job) for job in jobs}
         waiting = [job for job, ad in ads.items() if waits_to_be_armed(ad)]
         if waiting and not self._spooled:
             self._schedd.release(waiting)
@@ -177,7 +194,7 @@ class CondorCE:
         return answers
 
     def _told(self, ce_job_ids: Sequence[str], ads: Mapping[str, Ad]) -> dict[str, CEStatus | JobError]:
-        return {job: self._status(ads[job]) if job in ads else _gone(job) for job in ce_job_ids}
+        return {job: self._status(ads[job]) if job in ads else gone(job) for job in ce_job_ids}
 
     def _status(self, ad: Ad) -> CEStatus:
         return ce_status(ad, self._options.policies)
@@ -187,7 +204,7 @@ class CondorCE:
         ads = self._ads(ce_job_ids)
         if alive := [job for job, ad in ads.items() if ad.get("JobStatus") not in (3, 4)]:
             self._schedd.remove(alive, "aCT: killed")
-        return {job: None if job in ads else _gone(job) for job in ce_job_ids}
+        return {job: None if job in ads else gone(job) for job in ce_job_ids}
 
     def clean(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
         """Let ended jobs leave the queue, and remove their files. Those that were removed leave it a bit later."""
@@ -198,13 +215,13 @@ class CondorCE:
             self._schedd.remove(list(ended), "aCT: cleaned")
             for ad in ended.values():
                 self._directories.remove(str(ad["ActToken"]))
-        answers: dict[str, JobError | None] = {job: None if job in ads else _gone(job) for job in ce_job_ids}
+        answers: dict[str, JobError | None] = {job: None if job in ads else gone(job) for job in ce_job_ids}
         return answers | {job: CERefused("it has not ended yet") for job in ads if job not in ended}
 
     def restart(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
         """HTCondor has no staging phase that could be repeated: there is nothing to do for any job it has."""
         ads = self._ads(ce_job_ids)
-        return {job: None if job in ads else _gone(job) for job in ce_job_ids}
+        return {job: None if job in ads else gone(job) for job in ce_job_ids}
 
     def fetch(self, ce_job_id: str, name: str, out: BinaryIO) -> int:
         """A file in the submission's directory; ``diagnose=log`` is HTCondor's log of the job."""
@@ -216,13 +233,21 @@ class CondorCE:
             name = Path(str(ad.get("UserLog", ""))).name
         return self._directories.fetch(str(ad["ActToken"]), name, out)
 
+    def files(self, ce_job_id: str, folder: str) -> list[str]:
+        """What is in the submission's directory, without what was put there to make the job."""
+        ad = self._brought(ce_job_id)
+        ours = {LAUNCHER, Path(str(ad.get("UserLog", ""))).name, *str(ad.get("TransferInput", "")).split(",")}
+        return self._directories.files(str(ad["ActToken"]), folder, ours)
+
     def _brought(self, job: str) -> Ad:
         """The job's ad, with its files here. Asked for once, as the files of an ended job do not change."""
         if job in self._ended:
             return self._ended[job]
-        ads = self._ads([job], [*ATTRIBUTES, "UserLog"])
+        ads = self._ads([job], [*ATTRIBUTES, "UserLog", "TransferInput"])
         if job not in ads:
-            raise _gone(job)
+            raise gone(job)
+        if self._spooled and not has_ended(ads[job]):
+            raise OutputMissing("the schedd gives no files of a job that has not ended")
         if self._spooled:
             self._directories.ensure(str(ads[job]["ActToken"]))
             try:
@@ -240,7 +265,7 @@ class CondorCE:
         """Submit points read the file again by themselves; a CE's own schedd has copies of its own."""
         path = self._proxies.replace(delegation, self._pem)
         if self._spooled:
-            using = f"ActDelegation == {_quoted(delegation)} && JobStatus != 3 && JobStatus != 4"
+            using = f"ActDelegation == {quoted(delegation)} && JobStatus != 3 && JobStatus != 4"
             ads = self._ads(None, ATTRIBUTES, using)
             if jobs := [job for job, ad in ads.items() if not waits_to_be_armed(ad)]:
                 self._schedd.refresh_proxy(jobs, str(path))
@@ -248,7 +273,7 @@ class CondorCE:
     def undelegate(self, delegation: str) -> None:
         """Remove the file. CERefused while a job in the queue here refers to it, also one that was cleaned."""
         if not self._spooled and delegation in self._proxies.all():
-            using = f"ActCE == {_quoted(self._url)} && ActDelegation == {_quoted(delegation)} && {_NOT_A_COPY}"
+            using = f"ActCE == {quoted(self._url)} && ActDelegation == {quoted(delegation)} && {_NOT_A_COPY}"
             if jobs := self._schedd.query(using, ["ClusterId"]):
                 raise CERefused(f"{len(jobs)} jobs in the queue still use delegation {delegation}")
         self._proxies.remove(delegation)
@@ -265,17 +290,17 @@ class CondorCE:
         self, jobs: Iterable[str] | None, projection: Sequence[str] = ATTRIBUTES, also: str = "true"
     ) -> dict[str, Ad]:
         """Our jobs that were not cleaned, those asked for or all, in one query."""
-        numbers = [int(job.partition(".")[0]) for job in jobs if _is_id(job)] if jobs is not None else []
+        numbers = [int(job.partition(".")[0]) for job in jobs if is_id(job)] if jobs is not None else []
         if jobs is not None and not numbers:
             return {}
         among = f"ClusterId >= {min(numbers)} && ClusterId <= {max(numbers)}" if numbers else "true"
         found = self._schedd.query(f"{self._ours()} && {among} && {also}", projection)
-        ads = {_id(ad): ad for ad in found}
+        ads = {id_of(ad): ad for ad in found}
         return ads if jobs is None else {job: ads[job] for job in jobs if job in ads}
 
     def _history(self, jobs: Sequence[str]) -> dict[str, Ad]:
         """Those of the jobs that it tells of; a history that does not answer tells of none."""
-        pairs = (job.partition("#")[0].partition(".") for job in jobs if _is_id(job))
+        pairs = (job.partition("#")[0].partition(".") for job in jobs if is_id(job))
         among = " || ".join(f"ClusterId == {cluster} && ProcId == {process}" for cluster, _, process in pairs)
         if not among:
             return {}
@@ -283,11 +308,11 @@ class CondorCE:
             found = self._schedd.history(f"{self._ours()} && ({among})", ATTRIBUTES, len(jobs))
         except CEUnreachable:
             return {}
-        ads = {_id(ad): ad for ad in found}
+        ads = {id_of(ad): ad for ad in found}
         return {job: ads[job] for job in jobs if job in ads}
 
     def _ours(self) -> str:
-        return f"ActCE == {_quoted(self._url)} && ActToken =!= undefined && ActClean =!= true && {_NOT_A_COPY}"
+        return f"ActCE == {quoted(self._url)} && ActToken =!= undefined && ActClean =!= true && {_NOT_A_COPY}"
 
 
 class CondorFactory:
@@ -299,9 +324,13 @@ class CondorFactory:
             return "the HTCondor bindings are not installed: pip install 'act[condor]'"
         return ""
 
-    def __call__(self, address: CEAddress, proxy: Proxy) -> CondorCE:
+    def check(self, address: CEAddress) -> None:
+        """See `act_condor.options`."""
+        options.read(address)
+
+    def __call__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> CondorCE:
         """Bind a CE to a credential."""
-        return CondorCE(address, proxy)
+        return CondorCE(address, proxy, inputs)
 
     def describe(self, job: Submission) -> str:
         """A submit description, without the places that are chosen with the CE."""
@@ -313,20 +342,3 @@ class CondorFactory:
 
 
 factory = CondorFactory()
-
-
-def _id(ad: Ad) -> str:
-    return f"{ad['ClusterId']}.{ad['ProcId']}#{ad['QDate']}"
-
-
-def _is_id(job: str) -> bool:
-    return job.replace(".", "").replace("#", "").isdecimal() and job.count(".") == job.count("#") == 1
-
-
-def _gone(job: str) -> JobGone:
-    return JobGone(f"the schedd does not know job {job}")
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -24,14 +24,13 @@ from typing import NamedTuple
 from act.errors import BadJobSpec
 from act.model import JobSpec, OutputFile, Submission
 from act_condor import holds
-from act_condor.launcher import LAUNCHER, arriving, outputs, script
+from act_condor.launcher import ALL, LAUNCHER, arriving, check_path, is_safe, outputs, script
 
 MB_KIB = 1024
 _LABEL_CHARACTERS = 100
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_FILE_NAME = re.compile(r"(?!\.{1,2}$)[\w.@+=:~%][\w.@+=:~%-]*")
 _QUEUE = re.compile(r"[\w.@+:/-]*")
 _PLAIN_VALUE = re.compile(r"[+-]?\d+(\.\d+)?|true|false", re.IGNORECASE)
 _TO_QUOTE = re.compile(r"[\s']+|\$(?=[^\s'])")
@@ -66,6 +65,7 @@ class Shape(NamedTuple):
     queue: str
     runtime_environments: tuple[str, ...]
     extra: tuple[tuple[str, str], ...]
+    brings_all: bool = False
 
 
 # Where `describe` does not know better.
@@ -77,7 +77,8 @@ SOMEWHERE = Place(
 
 def shape(job: Submission) -> Shape:
     """Jobs of one shape may be items of one bulk."""
-    return Shape(job.queue, job.spec.runtime_environments, tuple(sorted(job.spec.extra.items())))
+    spec = job.spec
+    return Shape(job.queue, spec.runtime_environments, tuple(sorted(spec.extra.items())), _brings_all(spec))
 
 
 def commands(place: Place, bulk: Shape) -> dict[str, str]:
@@ -101,7 +102,8 @@ def commands(place: Place, bulk: Shape) -> dict[str, str]:
         "My.Arguments": '"$(act_arguments)"',
         "My.Environment": '"$(act_environment)"',
         "My.TransferInput": '"$(act_inputs)"',
-        "My.TransferOutput": '"$(act_outputs)"',
+        **({} if bulk.brings_all else {"My.TransferOutput": '"$(act_outputs)"'}),
+        "My.PreserveRelativePaths": "true",  # of outputs in directories
         "My.ActToken": '"$(act_token)"',
         "My.ActCE": _quoted(place.ce_url),
         "My.ActDelegation": _quoted(place.delegation),
@@ -113,7 +115,7 @@ def commands(place: Place, bulk: Shape) -> dict[str, str]:
         **({"arc_rte": ",".join(bulk.runtime_environments)} if bulk.runtime_environments else {}),
         **({"x509userproxy": place.proxy_file} if place.proxy_file else {}),
         **place.policy,
-        **{f"My.{name}": _value(value) for name, value in bulk.extra},
+        **{f"My.{name}": _value(value) for name, value in bulk.extra if place.route == "pool" or not _streams(name)},
     }
 
 
@@ -126,7 +128,7 @@ def item(job: Submission, place: Place, iwd: Path) -> dict[str, str]:
         "act_iwd": _plain(str(iwd)),
         "act_arguments": "" if place.is_arc else _text(_words(spec.arguments)),
         "act_environment": "" if place.is_arc else _text(_words(_settings(spec))),
-        "act_inputs": ",".join(f.source or f.name for f in spec.inputs),
+        "act_inputs": ",".join(f.source or arriving(f) for f in spec.inputs),
         "act_outputs": ",".join(outputs(spec)),
         "act_out": spec.stdout,
         "act_err": spec.stderr or "/dev/null",
@@ -142,8 +144,8 @@ def item(job: Submission, place: Place, iwd: Path) -> dict[str, str]:
 
 
 def sandbox(spec: JobSpec, place: Place) -> dict[str, bytes]:
-    """The files that must be in the job's directory when it is submitted, by name."""
-    files = {f.name: _bytes(f.content) for f in spec.inputs if f.content is not None}
+    """The files that must be in the job's directory when it is submitted, by name; without those of the store."""
+    files = {arriving(f): _bytes(f.content) for f in spec.inputs if f.content is not None}
     return {LAUNCHER: _bytes(script(spec, tells=place.is_arc)), **files}
 
 
@@ -178,7 +180,7 @@ def summary(spec: JobSpec) -> dict[str, str]:
         **({} if spec.priority is None else {"JobPrio": str(spec.priority)}),
         "Environment2": _doubled(_words(_settings(spec))),
         **({} if spec.disk_mb is None else {"RequestDisk": str(spec.disk_mb * MB_KIB)}),
-        "TransferInputFiles": ",".join(f.name for f in spec.inputs if f.content is not None),
+        "TransferInputFiles": ",".join(f.name for f in spec.inputs if not f.source),
         "Output": spec.stdout,
         "Error": spec.stderr or "",
         "UserLog": user_log(spec),
@@ -223,23 +225,40 @@ def _check(job: Submission, place: Place) -> None:
     if spec.runtime_environments and not place.is_arc:
         raise BadJobSpec(f"runtime environment {spec.runtime_environments[0]}: only CEs of ARC have any")
     for output in spec.outputs:
-        _check_output(output)
+        _check_output(output, place)
+    if _brings_all(spec) and outputs(spec):
+        raise BadJobSpec(f"outputs '/' and {outputs(spec)[0]!r}: HTCondor brings all new files, without those in "
+                         "directories, or else what is named")  # fmt: skip
     _check_names(spec)
 
 
-def _check_output(output: OutputFile) -> None:
+def _check_output(output: OutputFile, place: Place) -> None:
     if output.destination or output.name.startswith("@"):
         raise BadJobSpec(f"output {output.name!r}: HTCondor brings files back, it does not store them elsewhere")
+    if output.name == ALL:
+        return
+    for part in output.name.removesuffix("/").split("/"):
+        if not is_safe(part):
+            raise BadJobSpec(f"output {output.name!r}: not a name that HTCondor could bring back")
+    if place.is_arc and "/" in output.name:
+        raise BadJobSpec(f"output {output.name!r}: HTCondor brings no directories back from a CE of ARC")
+
+
+def _brings_all(spec: JobSpec) -> bool:
+    return any(output.name == ALL for output in spec.outputs)
 
 
 def _check_names(spec: JobSpec) -> None:
     """In one directory no two files may have one name: neither as they arrive nor as they are called then."""
     streams = [spec.stdout, user_log(spec), *([spec.stderr] if spec.stderr is not None else [])]
-    names = [LAUNCHER, *streams, *(name for f in spec.inputs for name in {arriving(f), f.name})]
-    for name in (*names, *(f.name for f in spec.outputs)):
-        if not _FILE_NAME.fullmatch(name):
+    for name in (*streams, *(arriving(f) for f in spec.inputs)):
+        if not is_safe(name):
             raise BadJobSpec(f"file name {name!r}: HTCondor takes plain names only, without a directory")
-    if twice := {n for n in names if names.count(n) > 1}:
+    for name in (*(f.name for f in spec.inputs), *([spec.stdin] if spec.stdin else [])):
+        check_path(name)
+    names = [LAUNCHER, *streams, *(name for f in spec.inputs for name in {arriving(f), f.name})]
+    folders = {f.name[:at] for f in spec.inputs for at, sign in enumerate(f.name) if sign == "/"}
+    if twice := {n for n in names if names.count(n) > 1 or n in folders}:
         raise BadJobSpec(f"two files of the job would have the name {min(twice)}")
 
 
@@ -255,6 +274,12 @@ def _words(words: Iterable[str]) -> str:
 def _doubled(raw: str) -> str:
     """The raw form as a submit file has it."""
     return '"' + raw.replace('"', '""') + '"'
+
+
+def _streams(attribute: str) -> bool:
+    """Whether it makes HTCondor show standard output or error while the job runs: in the pool of the schedd here only,
+    elsewhere they get lost by it."""
+    return attribute.lower() in ("streamout", "streamerr")
 
 
 def _value(text: str) -> str:

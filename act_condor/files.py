@@ -16,13 +16,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from act.errors import CEUnreachable, JobGone, OutputMissing
-from act.files import new_file
+from act.errors import BadJobSpec, CEUnreachable, JobGone, OutputMissing, StorageUnavailable
+from act.files import is_plain, new_file
 
 _SWEEP_S, _OLD_S = 3600.0, 86400.0  # no submission is in doubt for so long, unless its CE is silent
 _PASSABLE = 0o711  # owners of jobs find their own directories there, and no others
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _ID = re.compile(r"[0-9a-f]{16}")
-_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\0]{1,255}")
+MOST_FILES, DEEPEST = 10_000, 50
+_CHUNK = 256 * 1024
 
 
 class Directories:
@@ -41,7 +43,8 @@ class Directories:
         path = self.ensure(token)
         with _told():
             for name, content in files.items():
-                _write(path / name, content, self._owner)
+                with _new(path / name, self._owner) as file:
+                    file.write(content)
             if self._owner is not None:
                 os.chown(path, self._owner, -1)
         return path
@@ -54,6 +57,15 @@ class Directories:
             path.mkdir(mode=0o700, exist_ok=True)
         return path
 
+    def bring(self, token: str, name: str, source: BinaryIO, size: int, end: float) -> None:
+        """Copy a file of the store into the directory, before ``end`` (monotonic). Raises BadJobSpec if it has not that
+        size, StorageUnavailable if it cannot be read in time."""
+        with _told(), _new(self.of(token) / name, self._owner) as file:
+            while chunk := _read(source, name, end):
+                file.write(chunk)
+            if file.tell() != size:
+                raise BadJobSpec(f"input file {name!r} in the store has not the {size} bytes the job was made with")
+
     def fetch(self, token: str, name: str, out: BinaryIO) -> int:
         """Write a file to out; its size. Raises OutputMissing if it is none, or leads elsewhere."""
         try:
@@ -65,18 +77,38 @@ class Directories:
 
     @contextmanager
     def _opened(self, token: str, name: str) -> Iterator[BinaryIO]:
-        if not _PLAIN.fullmatch(name):
-            raise OutputMissing(f"no file {name!r}: HTCondor brings files without directories")
-        directory = os.open(self.of(token), os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        *folders, last = name.split("/")
+        if not all(is_plain(part) for part in (*folders, last)):
+            raise OutputMissing(f"no file {name!r}: not a name in the job's directory")
+        directory = os.open(self.of(token), _DIRECTORY)
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+            for folder in folders:
+                above, directory = directory, os.open(folder, _DIRECTORY, dir_fd=directory)
+                os.close(above)
+            fd = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
         finally:
             os.close(directory)
         with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            if not _is_file(os.fstat(fd)):
                 raise OutputMissing(f"no file {name}: it is something else")
             yield file
+
+    def files(self, token: str, folder: str, without: Collection[str]) -> list[str]:
+        """The names of the files in a folder of the directory and below, sorted; ``without`` some of the directory's
+        own. No links, and no names that do not print. Raises OutputMissing for more than anybody wants."""
+        parts = [part for part in folder.split("/") if part]
+        if not all(is_plain(part) for part in parts):
+            return []
+        root = self.of(token)
+        names: list[str] = []
+        with suppress(FileNotFoundError, NotADirectoryError):
+            for path, folders, files, here in os.fwalk(root.joinpath(*parts)):
+                relative = Path(path).relative_to(root)
+                folders[:] = [name for name in folders if is_plain(name)]
+                names += [str(relative / name) for name in files if is_plain(name) and _is_file(_status(name, here))]
+                if len(names) > MOST_FILES or len(relative.parts) > DEEPEST:
+                    raise OutputMissing(f"no list of {folder or '/'}: more than {MOST_FILES} files or {DEEPEST} levels")
+        return sorted(name for name in names if name not in without)
 
     def remove(self, token: str) -> None:
         """Remove the directory, if it is there; what cannot be removed is in nobody's way."""
@@ -157,12 +189,34 @@ def _told() -> Iterator[None]:
         raise CEUnreachable(f"the files of jobs cannot be written below paths/work_dir: {e}", sent=False) from e
 
 
-def _write(path: Path, content: bytes, owner: int | None) -> None:
+@contextmanager
+def _new(path: Path, owner: int | None) -> Iterator[BinaryIO]:
     """Without fsync: what a crash of the machine takes is made anew with the next submission."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o700), "wb") as file:
-        file.write(content)
+        yield file
         if owner is not None:
             os.fchown(file.fileno(), owner, -1)
+
+
+def _read(source: BinaryIO, name: str, end: float) -> bytes:
+    try:
+        chunk = source.read(_CHUNK)
+    except OSError as e:
+        raise StorageUnavailable(f"input file {name!r} cannot be read from the store: {e}") from e
+    if time.monotonic() > end:
+        raise StorageUnavailable(f"input file {name!r} was not copied from the store in time (timeouts/transfer_s)")
+    return chunk
+
+
+def _status(name: str, directory: int) -> os.stat_result | None:
+    with suppress(OSError):
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    return None
+
+
+def _is_file(status: os.stat_result | None) -> bool:
+    """A plain file that has no other name, elsewhere."""
+    return status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _make_passable(path: Path) -> None:

@@ -99,5 +99,7 @@ def _is_macro(name: str) -> bool:
 
 
 def _wrong(address: CEAddress, option: str, what: str) -> str:
+    if not address.url:
+        return f"option {option} of the submit point {address.submit_point} {what}"
     way = f" behind {address.submit_point}" if address.submit_point else ""
     return f"option {option} of the CE {address.url}{way} {what}"

@@ -73,7 +73,8 @@ def has_ended(ad: Ad) -> bool:
     if ad.get("JobUniverse") == _GRID:
         managed = ad.get("Managed")
         return managed == "ScheddDone" or (managed is None and "GridJobId" not in ad)
-    return "RemoteHost" not in ad
+    # a schedd that was away for longer than the job's lease leaves the node in the ad of what it finds lost
+    return "RemoteHost" not in ad or ad.get("LastJobStatus") == IDLE
 
 
 def _meaning(ad: Ad, policies: Mapping[int, Policy]) -> tuple[Event | None, str, bool | None]:

@@ -19,6 +19,7 @@ from act.db.engine import chunks
 from act.errors import ActError
 from act.interfaces import ComputeElement
 from act.model import CEAddress, CEStatus, Created, InputFile, JobSpec, Proxy, Submission
+from act.storage import Store
 from act_condor.ce import factory
 from tests.grid.control import Grid
 
@@ -60,7 +61,7 @@ def _ce(grid: Grid) -> Iterator[ComputeElement]:
     with grid.share("gridatlas") as work_dir:
         address = CEAddress(ce_id=1, flavour="condor", url=pool.collector, ca_dir=grid.ca_dir, options=options,
                             submit_point=pool.schedd, work_dir=work_dir)  # fmt: skip
-        ce = factory(address, proxy)
+        ce = factory(address, proxy, Store(work_dir))
         try:
             yield ce
         finally:

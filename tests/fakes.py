@@ -5,17 +5,31 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 
 from act.errors import ActError, BadJobSpec, CERefused, CEUnreachable, JobError, JobGone, OutputMissing
+from act.interfaces import Inputs
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 from act.states import Event
 from tests.power import Power
 
 T = TypeVar("T")
+
+
+class Stored(dict[str, bytes]):
+    """`act.interfaces.Inputs` in memory: name -> content."""
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[BinaryIO]:
+        if name not in self:
+            raise OutputMissing(f"there is no file {name}")
+        yield io.BytesIO(self[name])
+
 
 # The site's words: state -> what a poll says of it.
 WORDS: dict[str, tuple[Event | None, bool | None]] = {
@@ -47,6 +61,7 @@ class FakeJob:
     exit_code: int | None = None
     error: str = ""
     owner: str = ""
+    inputs: dict[str, bytes] = field(default_factory=dict)  # that were uploaded
 
 
 @dataclass
@@ -133,9 +148,10 @@ class Site:
 class FakeCE:
     """One connection to a site, with one credential."""
 
-    def __init__(self, site: Site, proxy: Proxy) -> None:
+    def __init__(self, site: Site, proxy: Proxy, inputs: Inputs) -> None:
         self.site = site
         self.proxy = proxy
+        self.inputs = inputs
         self.batch = site.batch
         self.arm_batch = 1
         self.status_batch = site.batch * 100
@@ -168,9 +184,20 @@ class FakeCE:
             return JobGone(ce_job_id)
         if job.state in OVER:
             return CERefused("too late")
+        try:
+            self._bring(job)
+        except OutputMissing as e:
+            return e
         if job.state == "inert":
             job.state = "queued"
         return None
+
+    def _bring(self, job: FakeJob) -> None:
+        for file in job.spec.inputs:
+            if file.stored:
+                with self.inputs.open(file.stored) as source:
+                    job.inputs[file.name] = source.read()
+                self.site.power.hit("ce.upload", "after")
 
     def list_ids(self) -> frozenset[str]:
         mine = {i for i, j in self.site.jobs.items() if j.owner == self.proxy.identity}
@@ -234,6 +261,14 @@ class FakeCE:
 
         return self.site.do("fetch", work, ce_job_id, name)
 
+    def files(self, ce_job_id: str, folder: str) -> list[str]:
+        def work() -> list[str]:
+            if ce_job_id not in self.site.jobs:
+                raise JobGone(ce_job_id)
+            return sorted(name for name in self.site.files if name.startswith(folder) and not name.startswith("diag"))
+
+        return self.site.do("files", work, ce_job_id, folder)
+
     def delegate(self) -> str:
         def work() -> str:
             made = f"d{self.site.new_id()}"
@@ -266,8 +301,11 @@ class FakeFactory:
     def __init__(self, sites: Sequence[Site]) -> None:
         self._sites = {site.url: site for site in sites}
 
-    def __call__(self, address: CEAddress, proxy: Proxy) -> FakeCE:
-        return FakeCE(self._sites[address.url], proxy)
+    def __call__(self, address: CEAddress, proxy: Proxy, inputs: Inputs) -> FakeCE:
+        return FakeCE(self._sites[address.url], proxy, inputs)
+
+    def check(self, address: CEAddress) -> None:
+        pass
 
     def summary(self, spec: JobSpec) -> dict[str, Any]:
         return {"name": spec.name}

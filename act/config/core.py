@@ -121,7 +121,8 @@ class Polling(Section):
     missing_s: what must lie between the two complete answers that prove that a job is gone. sweep_s: how often
     orphans are looked for. silent_s: a CE that gave no complete answer for so long is silent, and deadlines stand
     still. delegation_idle_s: how long an unused delegation is kept at a CE. rerun_s: before failed staging is repeated.
-    lag_s: by how much what a CE tells of a job may be behind. fetch_max_mb: no larger file is fetched.
+    lag_s: by how much what a CE tells of a job may be behind. fetch_max_mb: no larger file is fetched, fetch_total_mb:
+    no more of one job.
     """
 
     status_s: Seconds = 30
@@ -135,6 +136,7 @@ class Polling(Section):
     status_batch: Count = 20000
     fetch_batch: Count = 50
     fetch_max_mb: Count = 200
+    fetch_total_mb: Count = 2000
     cancel_batch: Count = 500
     clean_batch: Count = 500
 

@@ -61,12 +61,14 @@ class Group(Section):
 class Issuer(Section):
     """An issuer of tokens that people may come with. url: as in their ``iss``; audience: one that they must have.
 
-    jwks_url: where its keys are; empty: what its OpenID configuration says.
+    jwks_url: where its keys are; empty: what its OpenID configuration says. token_group: the groups that it is believed
+    about, with all below them; none: all of them, which is for a single issuer.
     """
 
     url: str = Field(pattern="^https://.+$")
     audience: str = Field(min_length=1)
     jwks_url: str = Field("", pattern="^(https://.+)?$")
+    token_group: tuple[str, ...] = ()
 
 
 class Users(Section):
@@ -84,7 +86,7 @@ class Users(Section):
     keep_days: float = Field(30, gt=0)
     max_file_mb: Count = 1000
     max_inputs: Count = 1000
-    max_description_kb: Count = 1000
+    max_description_kb: Count = 200
     voms_dir: ConfigPath = Path("/etc/grid-security/vomsdir")
     proxy_min_s: Seconds = 600
 

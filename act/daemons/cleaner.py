@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from act.daemons.base import Daemon, Key, Lane
-from act.daemons.fetcher import stored_as
 from act.db import cejobs, specs
 from act.db.engine import AnyRow
 from act.db.moves import Move
 from act.errors import JobGone
 from act.states import Event
+from act.storage import live_folder, result_folder
 
 
 class Cleaner(Daemon):
@@ -64,5 +64,5 @@ class Cleaner(Daemon):
     def _remove_files(self, rows: Sequence[AnyRow]) -> None:
         jobs = self.db.read("specs", lambda c: specs.get(c, [r.jobspec_id for r in rows]))
         for row in rows:
-            for name in jobs[row.jobspec_id].fetch:
-                self.context.store.remove(stored_as(row.id, name))
+            folder = live_folder(row.id) if jobs[row.jobspec_id].keep else result_folder(row.id)
+            self.context.store.remove(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ class Context:
         proxy = self.proxy(credential)
         if token is not None:
             proxy = replace(proxy, token=self._unsealed(token.token).decode())
-        opened = faults.port("ce", self.factory(address.flavour)(address, proxy), CEUnreachable)
+        opened = faults.port("ce", self.factory(address.flavour)(address, proxy, self.store), CEUnreachable)
         with self._lock:
             self._ces[lane] = (generation, opened)
         return opened
@@ -107,17 +108,18 @@ class Context:
 
     def settings(self, ce_id: int) -> CESettings:
         """What the operator's configuration says of a CE."""
-        return self.config.ces.at(self._place(ce_id)[0])
+        return self.config.ces.at(self._where([ce_id])[ce_id][0])
 
-    def reaches(self, ce_id: int) -> bool:
-        """Whether this host can speak to a CE: not if it is behind a submit point of another host."""
-        return self.config.ces.reached_from(self.host, self._place(ce_id)[1])
+    def reached(self, ce_ids: Collection[int]) -> set[int]:
+        """Those of the CEs that this host can speak to: not what is behind a submit point of another host."""
+        where = self._where(ce_ids)
+        return {i for i in ce_ids if self.config.ces.reached_from(self.host, where[i][1])}
 
-    def _place(self, ce_id: int) -> tuple[str, str]:
-        """URL and submit point of a CE, which never change."""
-        if ce_id not in self._places:
-            self._places |= self.db.read("places", lambda c: ces.places(c, [ce_id]))
-        return self._places[ce_id]
+    def _where(self, ce_ids: Collection[int]) -> dict[int, tuple[str, str]]:
+        """CE -> URL and submit point, which never change; what is new is read in one query."""
+        if new := set(ce_ids) - self._places.keys():
+            self._places |= self.db.read("places", lambda c: ces.places(c, new))
+        return self._places
 
     def factory(self, flavour: str) -> CEFactory:
         """The plugin of a CE type."""

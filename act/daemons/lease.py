@@ -17,11 +17,18 @@ class Lease:
     def __init__(self, name: str, lease_s: float, margin_s: float) -> None:
         self.holder = f"{holders_of(name)}{os.getpid()}:{secrets.token_hex(4)}"
         self.lease_s = lease_s
-        self._end = time.monotonic() + lease_s - min(margin_s, lease_s / 4)
+        usable_s = lease_s - min(margin_s, lease_s / 4)
+        self._end = time.monotonic() + usable_s
+        self._half_s = usable_s / 2
 
     def covers(self, seconds: float) -> bool:
         """Whether a call that begins now and may take so long ends within the lease."""
         return time.monotonic() + seconds < self._end
+
+    def has_time_for(self, seconds: float) -> bool:
+        """Whether to begin with one more of several things, each of which may take so long. A lease that is too short
+        even for one (`must_cover` tells the operator) is good for that in its first half."""
+        return self.covers(min(seconds, self._half_s))
 
     def check(self) -> None:
         """Before every effect: StaleClaim if the lease may have ended."""

@@ -135,7 +135,7 @@ class Reconciler(Daemon):
                 event = Event.UNARMED if row.submission < MAX_SUBMISSIONS else Event.REFUSED
                 moves.append(Move(row.id, "created", event, "it ended without having been armed"))
         jobs = self.db.read("specs", lambda c: specs.get(c, [r.jobspec_id for r in to_arm]))
-        moves += arm_all(ce, to_arm, jobs, lease)
+        moves += arm_all(ce, to_arm, jobs, lease, self.context.config.timeouts.transfer_s)
         twice = self._twice(gone, begun)
         moves += [Move(r.id, "created", Event.GONE, "twice unknown to the CE; it may have run") for r in twice]
         return len(self.db.run("settled", lambda c: cejobs.move(c, moves, who=self.name, holder=lease.holder)))

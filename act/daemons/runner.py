@@ -175,15 +175,20 @@ class Runner:
     def _allowed(self, found: Sequence[Key]) -> list[Key]:
         """Without lanes whose CE's breaker is open or whose credential rests; one lane may probe when it is time.
         Lanes behind submit points of other hosts are for those hosts."""
-        found = [lane for lane in found if not isinstance(lane, Lane) or self.context.reaches(lane.ce_id)]
-        if not any(isinstance(lane, Lane) for lane in found):
-            return found
+        ce_ids = {lane.ce_id for lane in found if isinstance(lane, Lane)}
+        if not ce_ids:
+            return list(found)
+        reached = self.context.reached(ce_ids)
         config = self.context.config.breaker
         host = self.context.host
         shut, paused = self.daemon.db.read("allowed", lambda c: (ces.shut(c, host), lanes.paused(c)))
         allowed: list[Key] = []
         for lane in found:
-            if not isinstance(lane, Lane) or (lane.ce_id not in shut and tuple(lane) not in paused):
+            if not isinstance(lane, Lane):
+                allowed.append(lane)
+            elif lane.ce_id not in reached:
+                continue
+            elif lane.ce_id not in shut and tuple(lane) not in paused:
                 allowed.append(lane)
             elif shut.get(lane.ce_id) and tuple(lane) not in paused and self._may_probe(lane, config.open_s):
                 shut[lane.ce_id] = False

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -17,12 +17,29 @@ from act.db import cejobs, ces, claims, credentials, lanes, meta, specs
 from act.db.claims import Limits
 from act.db.engine import AnyRow, chunks
 from act.db.moves import Move
-from act.errors import CEBroken, CEFull, CERefused, CEUnreachable, CredentialError, JobError, JobGone, OutcomeUnknown
+from act.errors import (
+    BadJobSpec,
+    CEBroken,
+    CEFull,
+    CERefused,
+    CEUnreachable,
+    CredentialError,
+    JobError,
+    JobGone,
+    OutcomeUnknown,
+    OutputMissing,
+    StorageUnavailable,
+)
 from act.interfaces import ComputeElement
 from act.model import Created, JobSpec, Submission
 from act.states import Event
 
 log = logging.getLogger(__name__)
+
+# What ends a pass over a lane. StorageUnavailable: inputs that the tower brings cannot be read.
+Trouble = CEUnreachable | CEFull | CredentialError | StorageUnavailable
+TROUBLE = (CEUnreachable, CEFull, CredentialError, StorageUnavailable)
+_GROUP_BYTES = 100_000_000  # of inputs that the tower brings: those of one group are brought under one deadline
 
 
 class Submitter(Daemon):
@@ -46,17 +63,18 @@ class Submitter(Daemon):
         if not rows:
             return 0
         jobs = self.db.read("specs", lambda c: specs.get(c, [r.jobspec_id for r in rows]))
-        created: list[AnyRow] = []
-        trouble: CEUnreachable | CEFull | CredentialError | None = None
-        for group in _by_doubts(rows, bulk_size(ce, self.context.config)):
-            if trouble is not None:
-                self._put_back([r.id for r in group], "not sent: the CE had trouble with others", lease)
+        trouble: Trouble | None = None
+        for group in _groups(rows, jobs, bulk_size(ce, self.context.config)):
+            if trouble is not None or not lease.has_time_for(self.context.config.timeouts.transfer_s):
+                why = "the CE had trouble with others" if trouble is not None else "others took long"
+                self._put_back([r.id for r in group], f"not sent: {why}", lease)
                 continue
             try:
-                created += self._create(ce, group, jobs, lease)
-            except (CEUnreachable, CEFull, CredentialError) as error:
+                created = self._create(ce, group, jobs, lease)
+            except TROUBLE as error:
                 trouble = error
-        self._arm(ce, created, jobs, lease)
+            else:
+                self._arm(ce, created, jobs, lease)
         if trouble is not None:
             raise trouble
         return len(rows)
@@ -113,7 +131,7 @@ class Submitter(Daemon):
         lease.check()
         try:
             answers = ce.create(wanted, remote[rows[0].delegation_id])
-        except (CEUnreachable, CEFull, CredentialError) as error:
+        except TROUBLE as error:
             self._not_created(error, ids, lease)
             raise
         try:
@@ -123,7 +141,7 @@ class Submitter(Daemon):
             raise
         return self._write_created(rows, answers, lease)
 
-    def _not_created(self, error: CEUnreachable | CEFull | CredentialError, ids: list[int], lease: Lease) -> None:
+    def _not_created(self, error: Trouble, ids: list[int], lease: Lease) -> None:
         """Nothing can have happened: put back. Otherwise leave it to the reconciler, at once after a full answer."""
         if not isinstance(error, CEUnreachable) or not error.sent:
             self._put_back(ids, str(error), lease)
@@ -162,7 +180,7 @@ class Submitter(Daemon):
 
     def _arm(self, ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec], lease: Lease) -> None:
         """Let the created jobs run; what could not be armed is the reconciler's, at once."""
-        moves = arm_all(ce, rows, jobs, lease)
+        moves = arm_all(ce, rows, jobs, lease, self.context.config.timeouts.transfer_s)
         left = {r.id for r in rows} - {m.id for m in moves}
 
         def write(connection: Connection) -> None:
@@ -173,14 +191,21 @@ class Submitter(Daemon):
             self.db.run("armed", write)
 
 
-def arm_all(ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec], lease: Lease) -> list[Move]:
-    """Arm created rows; returns the moves to write down. Rows that could not be armed stay for the reconciler."""
+def arm_all(
+    ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec], lease: Lease, transfer_s: float
+) -> list[Move]:
+    """Arm created rows; returns the moves to write down. Rows that could not be armed stay for the reconciler, but for
+    those whose own files make that impossible. transfer_s: what one call may take.
+    """
     moves = []
     for part in chunks(rows, ce.arm_batch):
         lease.check()
+        if not lease.has_time_for(transfer_s):
+            log.warning("attempts %s and those after them are not armed yet: others took long", _ids(part))
+            break
         try:
             answers = ce.arm({row.ce_job_id: jobs[row.jobspec_id] for row in part})
-        except CEBroken as error:
+        except (CEBroken, StorageUnavailable) as error:
             log.warning("attempts %s are not armed yet: %s", _ids(part), error)
             continue
         except CEUnreachable as error:
@@ -190,6 +215,9 @@ def arm_all(ce: ComputeElement, rows: Sequence[AnyRow], jobs: dict[int, JobSpec]
             answer = answers.get(row.ce_job_id, _UNANSWERED)
             if answer is None:
                 moves.append(Move(row.id, "created", Event.ARMED))
+            elif isinstance(answer, (BadJobSpec, OutputMissing)):
+                why = f"its inputs cannot be brought: {answer}"
+                moves.append(Move(row.id, "created", Event.REFUSED, why, {"error": why[:2000]}))
             elif not isinstance(answer, JobGone):  # of one that is gone the reconciler finds out what became of it
                 log.warning("attempt %d: the CE does not let it run: %s", row.id, answer)
     return moves
@@ -207,15 +235,21 @@ def bulk_size(ce: ComputeElement, config: CoreConfig) -> int:
     return min(ce.batch, config.polling.submit_batch)
 
 
-def _by_doubts(rows: Sequence[AnyRow], batch: int) -> list[list[AnyRow]]:
-    """Groups of at most ``batch``; a row that was in n failed bulks goes out in a group of batch / 2^n."""
+def _groups(rows: Sequence[AnyRow], jobs: Mapping[int, JobSpec], batch: int) -> list[list[AnyRow]]:
+    """Groups of at most ``batch``, and of not too many bytes to bring; a row that was in n failed bulks goes out in a
+    group of batch / 2^n."""
     groups: list[list[AnyRow]] = []
+    group_bytes = 0
     for row in sorted(rows, key=lambda r: (r.doubts, r.id)):
         size = max(1, batch >> row.doubts)
-        if groups and groups[-1][0].doubts == row.doubts and len(groups[-1]) < size:
+        own_bytes = sum(f.size for f in jobs[row.jobspec_id].inputs if f.stored)
+        group_bytes += own_bytes
+        has_room = groups and len(groups[-1]) < size and group_bytes <= _GROUP_BYTES
+        if has_room and groups[-1][0].doubts == row.doubts:
             groups[-1].append(row)
         else:
             groups.append([row])
+            group_bytes = own_bytes
     return groups
 
 

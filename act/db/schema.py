@@ -38,6 +38,10 @@ metadata = MetaData(
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in INTEGER columns
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 LongBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+# Names that differ in anything are different names, as they are to file systems.
+FileName = String(500).with_variant(
+    mysql.VARCHAR(500, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
+)
 
 
 def _table(name: str, *items: Any) -> Table:
@@ -203,6 +207,26 @@ candidates = Table(
     Column("rank", Integer, nullable=False),  # -priority, so that the index is read upwards only
     Column("refused", Boolean, nullable=False, server_default="0"),
     Index(None, "open", "cequeue_id", "proxy_id", "share", "rank", "cejob_id"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("cejob_id", BigId, ForeignKey(cejobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("name", FileName, primary_key=True),
+    Column("size", BigInteger, nullable=False),  # bytes
+    Column("sha256", String(64), nullable=False),
+)
+
+watches = Table(
+    "watches",
+    metadata,
+    Column("cejob_id", BigId, ForeignKey(cejobs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("name", FileName, primary_key=True),
+    Column("until", Double, nullable=False),  # somebody looks
+    Column("due", Double, nullable=False),  # to be brought again
+    Column("size", BigInteger),  # bytes of the copy, none if there is none yet
+    Column("brought", Double),
 )
 
 events = _table(

@@ -54,16 +54,22 @@ class SessionFiles:
             return _part(request, content)
         if name and not path.is_dir():
             return Response(404, reason="Not found")
-        return self._listing(job, name)
+        return self._listing(job, name, as_json="json" in request.headers.get("accept", ""))
 
-    def _listing(self, job: SimJob, name: str) -> Response:
+    def _listing(self, job: SimJob, name: str, *, as_json: bool) -> Response:
+        """Links are left out (seen)."""
         path = job.session / name
-        entries = sorted(path.iterdir()) if path.is_dir() else []
+        entries = [p for p in sorted(path.iterdir()) if not p.is_symlink()] if path.is_dir() else []
         files = [p.name for p in entries if p.is_file()]
         if not name:
             outputs = [n for n, _ in job.description.outputs if self._engine.output(job, n) is not None]
             files += [n for n in outputs if n not in files]
-        return self._shape({"file": files, "dir": [p.name for p in entries if p.is_dir()]})
+        folders = [p.name for p in entries if p.is_dir()]
+        if as_json:
+            return self._shape({"file": [_bytewise(n) for n in files], "dir": [_bytewise(n) for n in folders]})
+        rows = [f"<tr><td>{kind}</td><td>{n}</td></tr>" for kind, ns in (("file", files), ("dir", folders)) for n in ns]
+        table = f'<HTML><HEAD>list</HEAD><BODY><table border="1">{"".join(rows)}</table></BODY></HTML>'
+        return Response(200, table.encode(errors="surrogateescape"))
 
     def _put(self, request: Request, job: SimJob, name: str) -> Response:
         path = job.session / name
@@ -75,6 +81,11 @@ class SessionFiles:
             job.panda_id = found[1].decode()
         self._engine.uploaded(job, name)
         return Response(200)
+
+
+def _bytewise(name: str) -> str:
+    """A name as A-REX writes it in JSON: each byte as if it were a character (seen)."""
+    return name.encode(errors="surrogateescape").decode("latin-1")
 
 
 def _part(request: Request, content: bytes) -> Response:

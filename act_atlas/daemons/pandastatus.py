@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 
 from act.daemons.base import Key
 from act.daemons.context import Context
-from act.daemons.fetcher import stored_as
 from act.db import cejobs, ces, meta, specs
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
@@ -20,6 +19,7 @@ from act.errors import OutputMissing
 from act.model import JobSpec
 from act.states import ENDED
 from act.states import Event as CEEvent
+from act.storage import result_name
 from act_atlas import db, outcome
 from act_atlas.conversion.arc import HEARTBEAT
 from act_atlas.daemons.base import AtlasDaemon
@@ -125,7 +125,7 @@ class PandaStatus(AtlasDaemon):
                 continue
             names = _logs(spec)
             for ending, name in names.items():
-                self._copy(stored_as(row.id, name), joblog_name(job, ending))
+                self._copy(result_name(row.id, name), joblog_name(job, ending))
             if not job.truepilot:
                 left[row.id] = self._left(row, job, names)
         return left
@@ -138,14 +138,14 @@ class PandaStatus(AtlasDaemon):
 
     def _left(self, row: AnyRow, job: AnyRow, logs: Mapping[str, str]) -> Left:
         with ExitStack() as files:
-            report = self._open(files, stored_as(row.id, HEARTBEAT))
+            report = self._open(files, result_name(row.id, HEARTBEAT))
             try:
                 if report is not None:
                     return Left(read_report(report, job.pandaid))
                 why_not = f"the CE has no {HEARTBEAT}"
             except BadReport as error:
                 why_not = str(error)
-            opened = {ending: self._open(files, stored_as(row.id, name)) for ending, name in logs.items()}
+            opened = {ending: self._open(files, result_name(row.id, name)) for ending, name in logs.items()}
             return Left(None, why_not, log_extract(opened.get("out"), opened.get("log")))
 
     def _open(self, files: ExitStack, name: str) -> BinaryIO | None:

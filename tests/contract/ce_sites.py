@@ -25,6 +25,7 @@ from act.x509 import make_proxy, read_proxy
 from act_arc.ce import factory
 from act_arc.simulator import ArcSimulator
 from act_condor.ce import factory as condor_factory
+from tests.fakes import Stored
 from tests.grid.control import Grid, GridError
 from tests.needs import unavailable
 
@@ -47,11 +48,12 @@ class Site:
     within_s: float
     door: str = "url"
     made: list[str] = field(default_factory=list)
+    inputs: Stored = field(default_factory=Stored)
 
     @contextmanager
     def ce(self, proxy: Proxy | None = None, **changes: Any) -> Iterator[ComputeElement]:
         """The CE seen by the user, or with another proxy or address."""
-        ce = self.factory(replace(self.address, **changes), proxy or self.user)
+        ce = self.factory(replace(self.address, **changes), proxy or self.user, self.inputs)
         try:
             yield ce
         finally:
@@ -195,13 +197,14 @@ def _condor(route: Literal["grid", "pool", "direct"]) -> Callable[[ExitStack], S
 @dataclass(frozen=True)
 class Kind:
     """A kind of site. real: on real middleware. refuses_queues: a job for an unknown queue is refused when it is made.
-    https: all that is said goes through one connection to the URL, which a relay may be put into. route: the option
-    of HTCondor."""
+    https: all that is said goes through one connection to the URL, which a relay may be put into. live: files of
+    running jobs can be read. route: the option of HTCondor."""
 
     make: Callable[[ExitStack], Site]
     real: bool = True
     refuses_queues: bool = True
     https: bool = True
+    live: bool = True
     route: str = ""
 
     @property
@@ -218,9 +221,9 @@ KINDS = {
     "arex-7": Kind(_real("ce1")),
     "arex-7-token": Kind(_with_token),
     "arex-6": Kind(_real("ce6")),
-    "condor-grid": Kind(_condor("grid"), refuses_queues=False, https=False, route="grid"),
-    "condor-pool": Kind(_condor("pool"), refuses_queues=False, https=False, route="pool"),
-    "condor-direct": Kind(_condor("direct"), refuses_queues=False, https=False, route="direct"),
+    "condor-grid": Kind(_condor("grid"), refuses_queues=False, https=False, live=False, route="grid"),
+    "condor-pool": Kind(_condor("pool"), refuses_queues=False, https=False, live=False, route="pool"),
+    "condor-direct": Kind(_condor("direct"), refuses_queues=False, https=False, live=False, route="direct"),
 }
 
 

@@ -231,7 +231,7 @@ def test_a_stranger_gets_a_credential_error_and_not_an_empty_list(site: Site) ->
 def test_a_proxy_that_is_none_is_a_credential_error(site: Site) -> None:
     for pem in (b"", b"no proxy", site.user.pem[:300]):
         with pytest.raises(CredentialError):
-            site.factory(site.address, replace(site.user, token="", pem=pem))
+            site.factory(site.address, replace(site.user, token="", pem=pem), site.inputs)
 
 
 def test_a_proxy_that_the_ce_does_not_trust_is_a_credential_error(site: Site, tmp_path: Path) -> None:
@@ -243,4 +243,4 @@ def test_a_proxy_that_the_ce_does_not_trust_is_a_credential_error(site: Site, tm
 
 def test_a_proxy_that_has_run_out_is_not_used(site: Site) -> None:
     with pytest.raises(CredentialError):
-        site.factory(site.address, replace(site.user, token="", expires=time.time() - 1))
+        site.factory(site.address, replace(site.user, token="", expires=time.time() - 1), site.inputs)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from act.errors import BadJobSpec, CEBroken, CEFull, CERefused, CredentialError
-from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
+from act.model import CEAddress, CEStatus, Created, InputFile, JobSpec, Proxy, Submission
 from act.simulation import TestCA
 from act.states import Event
 from act_arc.ce import ArcCE, factory
 from act_arc.simulator import ArcSimulator
+from tests.fakes import Stored
 
 BARE = JobSpec(name="job", executable="/bin/true")
 Opened = tuple[ArcSimulator, ArcCE]
@@ -30,7 +32,9 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         def start(options: dict[str, str] | None = None, **simulated: Any) -> Opened:
             simulator = stack.enter_context(ArcSimulator(tmp_path, ca, run="pretend", queues=("fork",), **simulated))
             address = CEAddress(1, "arc", simulator.url, ca.ca_dir, options=options or {})
-            ce = factory(address, Proxy(proxy_id=1, role="", identity="alice", pem=pem))
+            ce = factory(
+                address, Proxy(proxy_id=1, role="", identity="alice", pem=pem), Stored({"inputs/big": b"12345"})
+            )
             stack.callback(ce.close)
             return simulator, ce
 
@@ -108,17 +112,30 @@ def test_a_delegation_in_use_is_kept(opened: Callable[..., Opened]) -> None:
     assert delegation in ce.list_delegations()
 
 
+def test_a_file_of_the_store_is_sent_until_it_is_whole_and_then_no_more(opened: Callable[..., Opened]) -> None:
+    simulator, ce = opened()
+    spec = replace(BARE, inputs=(InputFile("big", stored="inputs/big", size=5), InputFile("other", content="1")))
+    [job] = [answer.ce_job_id for answer in ce.create(jobs(1, spec), "") if isinstance(answer, Created)]
+    session = simulator.engine.jobs[job].session
+    session.mkdir(parents=True, exist_ok=True)
+    (session / "big").write_bytes(b"123")
+    assert ce.arm({job: spec}) == {job: None}
+    assert (session / "big").read_bytes() == b"12345"
+    assert ce.arm({job: spec}) == {job: None}
+    assert simulator.engine.jobs[job].uploaded == ["big", "other", "other"]
+
+
 def test_a_version_of_rest_that_takes_no_tokens_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
     address = CEAddress(1, "arc", "https://localhost:1/arex", tmp_path, options={"rest": "1.0"})
     with pytest.raises(CredentialError, match=r"REST 1\.0, as configured for .*, takes no tokens"):
-        factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"))
+        factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"), Stored())
 
 
 def test_a_ce_that_offers_no_version_that_takes_tokens_is_not_spoken_to_without(tmp_path: Path) -> None:
     ca = TestCA(tmp_path / "ca")
     with ArcSimulator(tmp_path, ca, run="pretend", rest_version="1.0") as simulator:
         address = CEAddress(1, "arc", simulator.url, ca.ca_dir)
-        ce = factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"))
+        ce = factory(address, Proxy(proxy_id=1, role="", identity="robot", pem=b"", token="token"), Stored())
         with pytest.raises(CredentialError):
             ce.probe()
         ce.close()

@@ -15,6 +15,7 @@ from act.simulation import Request, Response, SimServer, TestCA
 from act_arc import transport as module
 from act_arc.ce import factory
 from act_arc.transport import Transport
+from tests.fakes import Stored
 
 REASONS = {"/unmapped": (500, "User can't be assigned configuration"), "/moved": (302, None), "/broken": (503, None)}
 
@@ -154,6 +155,36 @@ def test_not_found_is_an_answer(server: Echo, ca: TestCA) -> None:
         assert (answer.status, answer.body, size, out.getvalue()) == (404, b"why", 0, b"")
 
 
+def test_a_file_is_uploaded_in_pieces_and_as_it_is(server: Echo, ca: TestCA) -> None:
+    with connected(server, ca) as http:
+        assert http.upload("/a", iter([b"one", b"", b"\0\xff"]), 5).body == b"one\0\xff"
+        assert http.upload("/a", iter([]), 0).status == 200
+        assert http.upload("/status/404", iter([b"x"]), 1).status == 404
+
+
+def test_an_upload_whose_source_fails_ends_with_what_the_source_says_and_the_next_goes_well(
+    server: Echo, ca: TestCA
+) -> None:
+    def source() -> Iterator[bytes]:
+        yield b"half"
+        raise StorageUnavailable("the disk is gone")
+
+    with connected(server, ca) as http:
+        http.request("GET", "/warm")
+        with pytest.raises(StorageUnavailable):
+            http.upload("/a", source(), 8)
+        assert http.upload("/a", iter([b"whole"]), 5).body == b"whole"
+
+
+def test_an_upload_that_takes_too_long_is_given_up(server: Echo, ca: TestCA) -> None:
+    def slow() -> Iterator[bytes]:
+        while True:
+            yield b"x"
+
+    with connected(server, ca, total_s=0.5) as http, pytest.raises(CEUnreachable):
+        http.upload("/a", slow(), 10**12)
+
+
 def test_an_answer_without_end_is_given_up(server: Echo, ca: TestCA, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ANSWER", 100)
     with connected(server, ca) as http, pytest.raises(CEBroken):
@@ -184,7 +215,7 @@ def test_only_https_is_spoken(ca: TestCA) -> None:
 def test_a_list_that_is_none_is_not_an_empty_list(server: Echo, ca: TestCA, action: str) -> None:
     server.faults.add({"path": "/jobs|/delegations", "action": action})
     address = CEAddress(ce_id=1, flavour="arc", url=f"https://localhost:{server.port}/x", ca_dir=ca.ca_dir)
-    ce = factory(address, Proxy(proxy_id=1, role="", identity="alice", pem=pem(ca)))
+    ce = factory(address, Proxy(proxy_id=1, role="", identity="alice", pem=pem(ca)), Stored())
     try:
         for ask in (ce.list_ids, ce.list_delegations, lambda: ce.status(["a"])):
             with pytest.raises(CEBroken):
