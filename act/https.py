@@ -9,7 +9,8 @@ import os
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -62,23 +63,62 @@ class DeadlineTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send, and receive the whole answer."""
         self._deadline.at = time.monotonic() + self._total_s
-        try:
-            with self._pool.stream(
-                request.method, str(request.url), headers=request.headers.raw, content=request.read(),
-                extensions={"timeout": request.extensions["timeout"]},
-            ) as answer:  # fmt: skip
-                return httpx.Response(answer.status, headers=answer.headers, content=_limited(answer.iter_stream()))
-        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as e:
-            raise SourceUnreachable(_say(request, e), sent=False) from e
-        except httpcore.UnsupportedProtocol as e:
-            raise ConfigError(_say(request, e)) from e
-        except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as e:
-            if any(word in str(e) for word in _CREDENTIAL_ALERTS):
-                raise CredentialError(f"{_say(request, e)}: the server does not take our certificate") from e
-            raise SourceUnreachable(_say(request, e)) from e
+        with _translated(request), self._pool.stream(
+            request.method, str(request.url), headers=request.headers.raw, content=request.read(),
+            extensions={"timeout": request.extensions["timeout"]},
+        ) as answer:  # fmt: skip
+            return httpx.Response(answer.status, headers=answer.headers, content=_limited(answer.iter_stream()))
 
     def close(self) -> None:
         self._pool.close()
+
+
+class StreamingTransport(DeadlineTransport):
+    """The same for bodies of any size, sent and received piece by piece, in the thread that makes the call.
+
+    The request's extension ``total_s`` bounds that call, the reading of its answer included.
+    """
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send, and receive the head of the answer."""
+        self._deadline.at = time.monotonic() + request.extensions.get("total_s", self._total_s)
+        with _translated(request):
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    request.method, str(request.url), headers=request.headers.raw, content=request.stream,
+                    extensions={"timeout": request.extensions["timeout"]},
+                )
+            )  # fmt: skip
+        return httpx.Response(answer.status, headers=answer.headers, stream=_Body(request, answer))
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of an answer as it comes, with the tower's errors."""
+
+    def __init__(self, request: httpx.Request, answer: httpcore.Response) -> None:
+        self._request, self._answer = request, answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _translated(self._request):
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextmanager
+def _translated(request: httpx.Request) -> Iterator[None]:
+    """Errors of the network in those of the tower."""
+    try:
+        yield
+    except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as e:
+        raise SourceUnreachable(_say(request, e), sent=False) from e
+    except httpcore.UnsupportedProtocol as e:
+        raise ConfigError(_say(request, e)) from e
+    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError) as e:
+        if any(word in str(e) for word in _CREDENTIAL_ALERTS):
+            raise CredentialError(f"{_say(request, e)}: the server does not take our certificate") from e
+        raise SourceUnreachable(_say(request, e)) from e
 
 
 def _limited(pieces: Iterable[bytes]) -> bytes:

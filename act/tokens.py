@@ -1,6 +1,7 @@
 """Bearer tokens (JWTs of the WLCG profile): from a file, or from an OIDC issuer that gives them to its client.
 
-Signature and audience are not looked at here: the token is opaque to its bearer, the CE verifies it.
+Signature and audience are not looked at here: the token is opaque to its bearer, the CE verifies it. For those who
+verify tokens of other people, `issuer_keys` gets what to do it with.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def from_issuer(source: TokenSource, ca_dir: Path, timeouts: Timeouts) -> Token:
     wanted = {"grant_type": "client_credentials", "scope": source.scope, "audience": source.audience}
     client_id = quote(source.client_id, safe="")
     with _client(ca_dir, timeouts) as client:
-        endpoint = source.token_endpoint or _endpoint_of(client, source.issuer)
+        endpoint = source.token_endpoint or _metadata(client, source.issuer, "token_endpoint")
         form = {name: value for name, value in wanted.items() if value}
         answer = _json(client, "POST", endpoint, data=form, auth=(client_id, quote(secret, safe="")))
     value = answer.get("access_token")
@@ -81,6 +82,15 @@ def from_issuer(source: TokenSource, ca_dir: Path, timeouts: Timeouts) -> Token:
     return parse(value)
 
 
+def issuer_keys(issuer: str, jwks_url: str, ca_dir: Path, timeouts: Timeouts) -> Mapping[str, Any]:
+    """The public keys of an issuer, as a JWK set. jwks_url: where they are; "": ask the issuer's metadata.
+
+    Each call ends within ``timeouts.call_s``. Raises CredentialError, SourceUnreachable.
+    """
+    with _client(ca_dir, timeouts) as client:
+        return _json(client, "GET", jwks_url or _metadata(client, issuer, "jwks_uri"))
+
+
 def _client(ca_dir: Path, timeouts: Timeouts) -> httpx.Client:
     transport = DeadlineTransport(client_context(ca_dir), timeouts.call_s)
     limits = httpx.Timeout(timeouts.read_s, connect=timeouts.connect_s)
@@ -88,13 +98,13 @@ def _client(ca_dir: Path, timeouts: Timeouts) -> httpx.Client:
     return httpx.Client(transport=transport, timeout=limits, headers=headers, trust_env=False)
 
 
-def _endpoint_of(client: httpx.Client, issuer: str) -> str:
-    """The token endpoint, as the issuer's metadata tell it."""
+def _metadata(client: httpx.Client, issuer: str, name: str) -> str:
+    """A URL that the issuer's metadata tell."""
     url = issuer.rstrip("/") + _DISCOVERY
     metadata = _json(client, "GET", url)
-    endpoint, named = metadata.get("token_endpoint"), metadata.get("issuer")
+    endpoint, named = metadata.get(name), metadata.get("issuer")
     if not isinstance(endpoint, str) or not endpoint.startswith("https://"):
-        raise CredentialError(f"{url} names no token_endpoint")
+        raise CredentialError(f"{url} names no {name}")
     if not isinstance(named, str) or named.rstrip("/") != issuer.rstrip("/"):
         raise CredentialError(f"{url} is of another issuer, {named}: correct the issuer in the configuration")
     return endpoint

@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+import re
 import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
 from act.errors import CredentialError
 
@@ -33,6 +34,21 @@ PROXY_CERT_INFO = x509.ObjectIdentifier("1.3.6.1.5.5.7.1.14")
 INHERIT_ALL = bytes.fromhex("300c300a06082b06010505071501")
 # What proxies from before RFC 3820 add to their issuer's name.
 LEGACY_ENDINGS = ("/CN=proxy", "/CN=limited proxy")
+
+# What cryptography raises for certificates that it cannot make sense of.
+UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.InvalidVersion)
+_RSA_HASHES: dict[x509.ObjectIdentifier, hashes.HashAlgorithm] = {
+    SignatureAlgorithmOID.RSA_WITH_SHA1: hashes.SHA1(),
+    SignatureAlgorithmOID.RSA_WITH_SHA256: hashes.SHA256(),
+    SignatureAlgorithmOID.RSA_WITH_SHA384: hashes.SHA384(),
+    SignatureAlgorithmOID.RSA_WITH_SHA512: hashes.SHA512(),
+}
+_EC_HASHES: dict[x509.ObjectIdentifier, hashes.HashAlgorithm] = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: hashes.SHA256(),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: hashes.SHA384(),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512: hashes.SHA512(),
+}
+_MISLEADING = re.compile(r"/[A-Za-z0-9.]+=|\\")  # in a value, these make one name look like another
 
 # Names that OpenSSL writes differently from RFC 4514.
 _OPENSSL_NAMES = {
@@ -68,10 +84,7 @@ def make_proxy(cert_pem: bytes, key_pem: bytes, lifetime_s: float, now: float | 
     chain, issuer_key = _credential(cert_pem, key_pem)
     key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
     proxy = _sign(key.public_key(), chain, issuer_key, lifetime_s, now)
-    key_text = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    return _pem([proxy]) + key_text + _pem(chain)
+    return _pem([proxy]) + _key_pem(key) + _pem(chain)
 
 
 def sign_request(request: bytes | PublicKey, proxy_pem: bytes, lifetime_s: float, now: float | None = None) -> bytes:
@@ -82,6 +95,18 @@ def sign_request(request: bytes | PublicKey, proxy_pem: bytes, lifetime_s: float
     public_key = load_public_key_of_request(request) if isinstance(request, bytes) else request
     chain, issuer_key = _credential(proxy_pem, proxy_pem)
     return _pem([_sign(public_key, chain, issuer_key, lifetime_s, now), *chain])
+
+
+def make_request(subject: x509.Name) -> tuple[bytes, bytes]:
+    """(key, request for a proxy of this subject's), both in PEM. Whoever signs it adds a CN to the name."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS)
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .add_extension(x509.UnrecognizedExtension(PROXY_CERT_INFO, INHERIT_ALL), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _key_pem(key), request.public_bytes(serialization.Encoding.PEM)
 
 
 def load_public_key_of_request(pem: bytes) -> PublicKey:
@@ -105,7 +130,7 @@ def load_public_key_of_request(pem: bytes) -> PublicKey:
 def read_proxy(pem: bytes) -> ProxyInfo:
     """Who a proxy acts for and until when; its key must be there and fit. An expired proxy is read like any other."""
     chain, _ = _credential(pem, pem)
-    end_entity = next((c for c in chain if not _is_proxy(c)), None)
+    end_entity = next((c for c in chain if not is_proxy(c)), None)
     if end_entity is None:
         raise CredentialError(
             f"the proxy {slashed(chain[0].subject)} comes without its end-entity certificate: "
@@ -132,6 +157,31 @@ def slashed(name: x509.Name) -> str:
     return "".join(f"/{_label(attribute)}={_printable(attribute.value)}" for attribute in name)
 
 
+def check_signature(key: object, algorithm: x509.ObjectIdentifier, signature: bytes, signed: bytes) -> None:
+    """Raises CredentialError unless ``signature`` is this public key's for these bytes.
+
+    For proxies and VOMS attributes: SHA-1 counts, as VOMS servers and voms-proxy-init of today still sign with it
+    (seen), and CEs take it; `cryptography` does not, for certificates.
+    """
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), _RSA_HASHES[algorithm])
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(_EC_HASHES[algorithm]))
+        else:
+            raise CredentialError("the key is neither RSA nor elliptic-curve")
+    except InvalidSignature as error:
+        raise CredentialError("the signature does not fit") from error
+    except (KeyError, UnsupportedAlgorithm) as error:
+        raise CredentialError("the signature is of a kind that is not known, or too weak") from error
+
+
+def check_name(name: x509.Name) -> None:
+    """Raises CredentialError for a name whose slash form could be another's."""
+    if any(_MISLEADING.search(str(attribute.value)) for attribute in name):
+        raise CredentialError(f"the name {slashed(name)} could be taken for another one: get a certificate without it")
+
+
 def _label(attribute: x509.NameAttribute[str | bytes]) -> str:
     return _OPENSSL_NAMES.get(attribute.oid, attribute.rfc4514_attribute_name)
 
@@ -145,7 +195,7 @@ def _credential(cert_pem: bytes, key_pem: bytes) -> tuple[list[x509.Certificate]
     """Certificates, leaf first, and the leaf's key."""
     try:
         chain = x509.load_pem_x509_certificates(cert_pem)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CredentialError(f"no usable certificate (is the file PEM?): {error}") from error
     try:
         key = serialization.load_pem_private_key(key_pem, password=None)
@@ -203,14 +253,21 @@ def _end(chain: Sequence[x509.Certificate]) -> datetime.datetime:
     return min(c.not_valid_after_utc for c in chain)
 
 
-def _is_proxy(certificate: x509.Certificate) -> bool:
+def is_proxy(certificate: x509.Certificate) -> bool:
+    """Whether a certificate says that it is an RFC 3820 proxy."""
     try:
         certificate.extensions.get_extension_for_oid(PROXY_CERT_INFO)
     except x509.ExtensionNotFound:
         return False
-    except ValueError as error:
+    except UNREADABLE as error:
         raise CredentialError(f"extensions of {slashed(certificate.subject)} cannot be read: {error}") from error
     return True
+
+
+def _key_pem(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
 
 
 def _pem(certificates: Sequence[x509.Certificate]) -> bytes:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from act.errors import CredentialError
-from act.keys import make_key, seal, unseal
+from act.keys import load_secret, make_key, make_secret, seal, unseal
 
 
 def test_a_sealed_proxy_is_unreadable_without_the_key_and_whole_with_it(tmp_path: Path) -> None:
@@ -62,3 +62,27 @@ def test_a_damaged_key_file_is_told(tmp_path: Path) -> None:
 def test_a_key_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(CredentialError, match="cannot be written"):
         make_key(tmp_path / ("k" * 300))
+
+
+def test_a_secret_is_private_long_and_never_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "web.key"
+    assert make_secret(path)
+    first = load_secret(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert len(first) >= 32
+    assert not make_secret(path)
+    assert load_secret(path) == first
+    make_secret(tmp_path / "other")
+    assert load_secret(tmp_path / "other") != first
+
+
+@pytest.mark.parametrize(("content", "mode", "told"), [
+    (None, 0o600, "actctl init"), (b"short", 0o600, "holds no secret"), (b"x" * 64, 0o644, "chmod 600"),
+])  # fmt: skip
+def test_a_secret_that_is_none_is_told(tmp_path: Path, content: bytes | None, mode: int, told: str) -> None:
+    path = tmp_path / "web.key"
+    if content is not None:
+        path.write_bytes(content)
+        path.chmod(mode)
+    with pytest.raises(CredentialError, match=told):
+        load_secret(path)

@@ -9,28 +9,30 @@ from contextlib import suppress
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from act import voms
 from act.errors import CredentialError
 from act.x509 import sign_request
-from tests.grid import credentials as grid
+from tests.grid import pki
+from tests.grid import proxies as grid
 
 PROD, NULL = "/atlas/Role=production/Capability=NULL", "/atlas/Role=NULL/Capability=NULL"
 FQANS = grid.VOMS_ARC + ".4"
 HOUR = datetime.timedelta(hours=1)
-Signed = tuple[x509.Certificate, grid.rsa.RSAPrivateKey]
+Signed = tuple[x509.Certificate, rsa.RSAPrivateKey]
 
 
 class Authority:
     """A CA with a VOMS server and users."""
 
     def __init__(self) -> None:
-        self.ca = grid.make_ca()
-        self.voms = grid.make_certificate(*self.ca, "voms.example.org")
-        self.alice = grid.make_certificate(*self.ca, "alice")
-        self.bob = grid.make_certificate(*self.ca, "bob")
+        self.ca = pki.make_ca()
+        self.voms = pki.make_certificate(*self.ca, "voms.example.org")
+        self.alice = pki.make_certificate(*self.ca, "alice")
+        self.bob = pki.make_certificate(*self.ca, "bob")
         self.sample = self.attributes(PROD, NULL)
 
     def attributes(self, *fqans: str, holder: Signed | None = None) -> bytes:
@@ -51,7 +53,7 @@ class Authority:
             .not_valid_after(start + HOUR)
             .add_extension(x509.UnrecognizedExtension(grid.AC_SEQUENCE, value), critical=False)
         )
-        return grid.pem(builder.sign(self.ca[1], hashes.SHA256()))
+        return pki.pem(builder.sign(self.ca[1], hashes.SHA256()))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ def test_the_attributes_of_a_proxy_are_read(authority: Authority) -> None:
     assert found.serial == authority.alice[0].serial_number
     assert found.issuer == "/O=Grid/O=aCT/CN=voms.example.org"
     lifetime = found.expires - datetime.datetime.now(datetime.UTC).timestamp()
-    assert abs(lifetime - grid.PROXY_LIFETIME.total_seconds()) < 60
+    assert abs(lifetime - grid.LIFETIME.total_seconds()) < 60
 
 
 def test_a_plain_proxy_has_none(authority: Authority) -> None:
@@ -75,7 +77,7 @@ def test_a_plain_proxy_has_none(authority: Authority) -> None:
 
 def test_attributes_deeper_in_the_chain_count(authority: Authority) -> None:
     proxy = authority.proxy(authority.attributes(PROD))
-    key = grid.rsa.generate_private_key(65537, 2048)
+    key = rsa.generate_private_key(65537, 2048)
     delegated = sign_request(key.public_key(), proxy, 3600)
     assert [a.fqans for a in voms.read(delegated)] == [("/atlas/Role=production",)]
 
@@ -103,7 +105,7 @@ def test_a_plain_proxy_is_told_by_that(authority: Authority) -> None:
 
 def test_attributes_that_ran_out_do_not_count(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(grid, "PROXY_LIFETIME", -HOUR)
+        patch.setattr(grid, "LIFETIME", -HOUR)
         old = authority.attributes(PROD)
     with pytest.raises(CredentialError, match=r"ran out at .* UTC: renew it"):
         voms.check(authority.proxy(old), "atlas", PROD)
