@@ -20,7 +20,7 @@ from tests.needs import need
 from tests.services.mariadb import MariaDB
 
 BACKENDS = ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)]
-_CONSTANT = {"cejob_states", "pandajob_states"}
+_CONSTANT = {"cejob_states", "clientjob_states", "pandajob_states"}
 
 
 @pytest.fixture(scope="session")

@@ -14,18 +14,23 @@ from typing import Any
 from click.testing import CliRunner
 
 from act.cli.actctl import main
+from act.client.explain import OWNER
+from act.client.states import CLIENTJOB
+from act.client.tables import APP, clientjobs
 from act.config import load_core
 from act.daemons.registry import PER_FLAVOUR, all_daemons
 from act.db import cejobs
 from act.db.engine import Database
 from act.explain.attempt import APPLICATION
-from act.states import CEJOB, DEADLINES
+from act.states import CEJOB
 from act_atlas import db
-from act_atlas.states import DEADLINES as JOB_DEADLINES
 from act_atlas.states import PANDAJOB
 
 Story = dict[str, Any]
 SLACK_S = 5.0
+MACHINES = (CEJOB, PANDAJOB, CLIENTJOB)
+WAITING = {state for machine in MACHINES for state in machine.deadlines}
+FINAL = PANDAJOB.final | CLIENTJOB.final  # of jobs
 
 
 def explain(environment: Mapping[str, str], *arguments: object) -> list[Story]:
@@ -46,7 +51,7 @@ def _run(environment: Mapping[str, str], *arguments: object) -> str:
 
 
 def assert_explained(
-    environment: Mapping[str, str], job: int, contains: str | Sequence[str] = (), *, attempt: bool = False
+    environment: Mapping[str, str], job: int | str, contains: str | Sequence[str] = (), *, attempt: bool = False
 ) -> Story:
     """The job's story keeps the promises, and its text has all of ``contains``. Returns the story."""
     named: tuple[object, ...] = ("--attempt", job) if attempt else (job,)
@@ -65,15 +70,18 @@ def assert_all_explained(environment: Mapping[str, str], limit: int = 50) -> int
     database = Database(load_core(Path(environment["ACTCONFIGARC"])).database.connect_url())
     try:
         jobs = database.read("truth", lambda c: db.listing(c, limit=limit))
+        people = database.read("truth", lambda c: c.execute(clientjobs.select()).all())[-limit:]
         attempts = database.read("truth", lambda c: c.execute(cejobs.cejobs.select()).all())
     finally:
         database.close()
     for row in jobs:
         assert_explained(environment, row.pandaid)
-    alone = [a.id for a in attempts if a.app != db.SOURCE][-limit:]
+    for row in people:
+        assert_explained(environment, f"{APP}:{row.id}")
+    alone = [a.id for a in attempts if a.app not in (db.SOURCE, APP)][-limit:]
     for number in alone:
         assert_explained(environment, number, attempt=True)
-    return len(jobs) + len(alone)
+    return len(jobs) + len(people) + len(alone)
 
 
 def whole(story: Story) -> Iterator[Story]:
@@ -98,8 +106,8 @@ def untold(story: Story) -> Iterable[str]:
         yield "no history"
     if "archive" in story["title"] or story["state"] == "archived":
         return
-    open_parts = [p for p in whole(story) if p["state"] in DEADLINES or p["state"] in JOB_DEADLINES]
-    if story["state"] not in PANDAJOB.final and not open_parts:
+    open_parts = [p for p in whole(story) if p["state"] in WAITING]
+    if story["state"] not in FINAL and not open_parts:
         yield f"'{story['state']}' is no state that waits for anything"
     if not turns(story):
         yield "nobody's turn"
@@ -119,7 +127,7 @@ def _of_one(part: Story, now: float) -> Iterator[str]:
             yield f"{turn['daemon']} {'runs' if turn['runs'] else 'does not run'}, which is not what is in the way"
         if not holds and not part["due"]:
             yield "nothing is in the way, and nothing is said to happen"
-    waits = part["state"] in DEADLINES or part["state"] in JOB_DEADLINES
+    waits = part["state"] in WAITING
     if waits and [d["last"] for d in part["due"]].count(True) != 1:
         yield f"no last moment for '{part['state']}'"
     for due in part["due"]:
@@ -131,11 +139,15 @@ def _of_one(part: Story, now: float) -> Iterator[str]:
 
 def _of_turn(state: str, turn: dict[str, Any]) -> Iterator[str]:
     """It must be a daemon that there is, and that may make a step of this state, or one of the far side."""
+    if turn["daemon"] == OWNER:
+        if not any(s.source == state and "user" in s.owners for s in CLIENTJOB.steps):
+            yield f"{OWNER} can do nothing in '{state}'"
+        return
     kind = turn["daemon"].partition("-")[0]
     if turn["daemon"] not in all_daemons() and kind not in PER_FLAVOUR:
         yield f"there is no daemon {turn['daemon']}"
-    owners = {o for m in (CEJOB, PANDAJOB) for s in m.steps if s.source == state for o in s.owners}
-    if state not in PANDAJOB.final and kind not in owners:
+    owners = {o for m in MACHINES for s in m.steps if s.source == state for o in s.owners}
+    if state not in FINAL and kind not in owners:
         yield f"{kind} can do nothing in '{state}' (only {', '.join(sorted(owners))})"
     if not turn["does"]:
         yield "not said what is to be done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from act.master import read_status
 
 SHOWN = 40  # steps of a history; JSON has all
 PLAIN_WIDTH = 120  # where the output is no terminal
+_ROW = re.compile(r"[a-z]+:[0-9]{1,18}")  # a job by the number of its application's own row
 
 Tell = Callable[[Connection, Moment], Sequence[Story]]
 
@@ -36,7 +38,8 @@ Tell = Callable[[Connection, Moment], Sequence[Story]]
 def explain(subject: str | None, ce: str | None, queue: str | None, attempt: int | None, form: str) -> None:
     """Why a job, a CE or a queue is as it is: what it waits for, what holds it, and what happens next.
 
-    JOB is the number that the source gave it, or that of an attempt; jobs in the archive are found, too.
+    JOB is the number that the source gave it, or that of an attempt; jobs in the archive are found, too. A job that
+    somebody submitted here is client:NUMBER.
     """
     tell = _teller(subject, ce, queue, attempt)
     now, stories = read(load_core(), tell)
@@ -59,6 +62,8 @@ def _teller(subject: str | None, ce: str | None, queue: str | None, attempt: int
         return lambda c, m: [ask.an_attempt(c, m, attempt)]
     if subject is not None and subject.isdecimal() and len(subject) < 19:
         return lambda c, m: [ask.job(c, m, int(subject))]
+    if subject is not None and _ROW.fullmatch(subject):
+        return lambda c, m: [ask.by_row(c, m, subject)]
     url = ce or subject or ""
     if ce is None and "://" not in url:
         raise click.UsageError(f"'{subject}' is neither a number nor a URL; for a queue say --queue {subject}")

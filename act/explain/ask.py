@@ -23,6 +23,14 @@ def job(connection: Connection, moment: Moment, number: int) -> Story:
     return _complete(connection, moment, found) if found is not None else an_attempt(connection, moment, number)
 
 
+def by_row(connection: Connection, moment: Moment, name: str) -> Story:
+    """A job by the number of its application's own row: ``app:number``. Raises ActError if there is none."""
+    found = _of_application(connection, moment, Asked.ROW, name)
+    if found is None:
+        raise ActError(f"there is no job {name} here")
+    return _complete(connection, moment, found)
+
+
 def an_attempt(connection: Connection, moment: Moment, number: int) -> Story:
     """The job that an attempt belongs to, or the attempt alone where no application knows it."""
     row = cejobs.get(connection, [number]).get(number)
@@ -88,14 +96,14 @@ def _attempt(connection: Connection, moment: Moment, row: AnyRow) -> Story:
     there = places.read(connection, moment, situation.places(connection, row.id), row.id) if waits else []
     health, name = None, ""
     if row.ce_id is not None:
-        (health,) = places.healths(connection, ces.urls(connection, [row.ce_id])).values()
+        (health,) = places.healths(connection, [row.ce_id]).values()
         name = ces.queue_names(connection, [row.cequeue_id]).get(row.cequeue_id, "")
     events = cejobs.history(connection, cejobs.LEDGER.kind, [row.id])
     return attempt.tell(moment, attempt.Facts(row, there, health, name, events))
 
 
 def _ce(connection: Connection, moment: Moment, row: AnyRow) -> Story:
-    (health,) = places.healths(connection, {row.id: row.url}).values()
+    (health,) = places.healths(connection, [row.id]).values()
     facts = ce.Facts(
         row=row,
         health=health,

@@ -233,7 +233,7 @@ def _facts(moment: Moment, facts: Facts) -> list[tuple[str, str]]:
 def _place(facts: Facts) -> str:
     if facts.health is None:
         return ""
-    return f"{facts.health.url} queue {facts.queue}" if facts.queue else facts.health.url
+    return f"{facts.health.name} queue {facts.queue}" if facts.queue else facts.health.name
 
 
 def _at_ce(row: AnyRow) -> str:
@@ -270,9 +270,9 @@ def _errors(moment: Moment, facts: Facts, turn: Turn | None, holds: Sequence[Hol
     if turn is None:
         return found
     if facts.row.state == "tosubmit":
-        by_url = {p.health.url: p.health for p in facts.places}
+        by_name = {p.health.name: p.health for p in facts.places}
     else:
-        by_url = {facts.health.url: facts.health} if facts.health is not None else {}
-    for health in by_url.values():
+        by_name = {facts.health.name: facts.health} if facts.health is not None else {}
+    for health in by_name.values():
         found += places.troubles(moment, health, holds, facts.row.proxy_id)
     return found + list(moment.lately(turn.daemon))

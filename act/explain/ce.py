@@ -55,7 +55,8 @@ def _holds(moment: Moment, facts: Facts) -> list[Hold]:
 
 def _state(moment: Moment, facts: Facts, holds: Sequence[Hold]) -> str:
     """In a word."""
-    for why, word in ((Why.OFFLINE, "offline"), (Why.BREAKER, "left alone"), (Why.CREDENTIAL, "refuses a credential")):
+    for why, word in ((Why.OFFLINE, "offline"), (Why.SETTINGS, "out of reach"), (Why.BREAKER, "left alone"),
+                      (Why.CREDENTIAL, "refuses a credential")):  # fmt: skip
         if any(h.why is why for h in holds):
             return word
     if any(b.failures for b in facts.health.breakers):

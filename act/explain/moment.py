@@ -24,7 +24,8 @@ class Moment:
 
     beats: rows of ``daemons``. proxies: rows of ``proxies`` by number, tokens: rows of
     ``tokens`` by the URL of their CE, both without secrets. enabled: the daemons that the
-    configuration of this host starts. master: what the master of this host says of them, by name.
+    configuration of this host starts; None for who is told of one job and nothing else. master: what
+    the master of this host says of them, by name.
     """
 
     now: float
@@ -33,7 +34,7 @@ class Moment:
     beats: Sequence[AnyRow] = ()
     proxies: Mapping[int, AnyRow] = field(default_factory=dict)
     tokens: Mapping[str, AnyRow] = field(default_factory=dict)
-    enabled: Collection[str] = ()
+    enabled: Collection[str] | None = ()
     master: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -41,7 +42,7 @@ class Moment:
         cls,
         connection: Connection,
         config: CoreConfig,
-        enabled: Collection[str],
+        enabled: Collection[str] | None,
         master: Mapping[str, Any] | None,
     ) -> Moment:
         """Of an open snapshot. master: as `act.master.read_status` gives it."""
@@ -53,7 +54,7 @@ class Moment:
             beats=meta.daemon_rows(connection),
             proxies={r.id: r for r in credentials.by_role(connection).values()},
             tokens=credentials.all_tokens(connection),
-            enabled=frozenset(enabled),
+            enabled=frozenset(enabled) if enabled is not None else None,
             master=told,
         )
 
@@ -85,6 +86,8 @@ class Moment:
             if name.partition(".")[0] == daemon and told["state"] not in ("running", "starting"):
                 word += f"; the master here says: {told['state']}"
                 word += f", ended last: {told['last_end']}" if told["last_end"] else ""
+        if self.enabled is None:
+            return word
         if daemon not in self.enabled:
             word += "; the configuration of this host does not start it"
         elif not self.master:
@@ -103,6 +106,8 @@ class Moment:
 
     def lately(self, daemon: str) -> tuple[Trouble, ...]:
         """The daemon's own last errors, if they are of now; they need not be about the job."""
+        if self.enabled is None:
+            return ()
         return tuple(
             Trouble(f"{b.name} on {b.host}: {b.error}", b.error_at)
             for b in self.processes(daemon)

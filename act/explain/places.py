@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from act.config import CE
-from act.db import claims, situation
+from act.config import CE, SubmitPoint
+from act.db import ces, claims, situation
 from act.db.claims import Limits, Load
 from act.db.engine import AnyRow
 from act.explain.moment import Moment
@@ -18,11 +18,17 @@ from act.explain.words import ago, some, span
 
 @dataclass(frozen=True)
 class Health:
-    """A CE as hosts and credentials see it: rows of ``ces``, ``breakers``, ``lanes``."""
+    """A CE as hosts and credentials see it: rows of ``breakers`` and ``lanes``; submit_point: on the way to it."""
 
     url: str
     breakers: Sequence[AnyRow] = ()
     lanes: Sequence[AnyRow] = ()
+    submit_point: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.url} through {self.submit_point}" if self.submit_point else self.url
 
     def lane(self, proxy_id: int) -> AnyRow | None:
         """The lane of a credential; None while it never had a job here."""
@@ -44,24 +50,23 @@ class Place:
     @property
     def name(self) -> str:
         """For people."""
-        queue = f" queue {self.row.queue}" if self.row.queue else ""
-        return f"{self.row.url}{queue}"
+        return f"{self.health.name} queue {self.row.queue}" if self.row.queue else self.health.name
 
 
-def healths(connection: Connection, urls: dict[int, str]) -> dict[int, Health]:
-    """CE number -> health, for CEs given with their URLs."""
-    breakers = situation.breakers_of(connection, urls)
-    lanes = situation.lanes_of(connection, urls)
+def healths(connection: Connection, ce_ids: Collection[int]) -> dict[int, Health]:
+    """CE number -> health."""
+    breakers = situation.breakers_of(connection, ce_ids)
+    lanes = situation.lanes_of(connection, ce_ids)
     return {
-        i: Health(url, [b for b in breakers if b.ce_id == i], [r for r in lanes if r.ce_id == i])
-        for i, url in urls.items()
+        i: Health(url, [b for b in breakers if b.ce_id == i], [r for r in lanes if r.ce_id == i], point)
+        for i, (url, point) in ces.places(connection, ce_ids).items()
     }
 
 
 def read(connection: Connection, moment: Moment, rows: Iterable[AnyRow], cejob_id: int | None = None) -> list[Place]:
     """Places of rows of `act.db.situation`; cejob_id: of the attempt that waits for them."""
     rows = list(rows)
-    health = healths(connection, {r.ce_id: r.url for r in rows})
+    health = healths(connection, {r.ce_id for r in rows})
     found = []
     for row in rows:
         limits = moment.config.limits_of(moment.config.ces.at(row.url))
@@ -73,8 +78,10 @@ def read(connection: Connection, moment: Moment, rows: Iterable[AnyRow], cejob_i
 
 def unwell(moment: Moment, health: Health, daemon: str, proxy_id: int | None = None) -> list[Hold]:
     """Why a daemon leaves a CE alone, wherever it runs; for one credential, or for all."""
-    holds = []
+    holds = _out_of_reach(moment, health, daemon)
     hosts = moment.hosts(daemon) or {b.host for b in health.breakers}
+    if (point := _submit_point(moment, health)) is not None and point.host:
+        hosts &= {point.host}
     shut = [b for b in health.breakers if b.open_until is not None and b.host in hosts]
     if shut and {b.host for b in shut} == hosts:
         first = min(shut, key=lambda b: b.open_until)
@@ -87,6 +94,21 @@ def unwell(moment: Moment, health: Health, daemon: str, proxy_id: int | None = N
             holds.append(Hold(Why.CREDENTIAL, text, lane.paused_until, f"{health.url} is asked again"))
         holds += moment.credential(proxy_id, health.url)
     return holds
+
+
+def _submit_point(moment: Moment, health: Health) -> SubmitPoint | None:
+    """What the configuration says of the one on the way to a CE."""
+    return next((p for p in moment.config.ces.submit_point if p.name == health.submit_point), None)
+
+
+def _out_of_reach(moment: Moment, health: Health, daemon: str) -> list[Hold]:
+    """No host on which a daemon runs can speak to a CE."""
+    point, way = _submit_point(moment, health), f"{health.url} is behind the submit point {health.submit_point}"
+    if not health.submit_point or (point is not None and point.host in ("", *moment.hosts(daemon))):
+        return []
+    if point is None:
+        return [Hold(Why.SETTINGS, f"{way}, which is not in the configuration (ces/submit_point) here: nobody uses it")]
+    return [Hold(Why.SETTINGS, f"{way}, which only host {point.host} reaches, and {daemon} does not run there")]
 
 
 def _left_alone(moment: Moment, url: str, breaker: AnyRow) -> str:

@@ -226,12 +226,12 @@ def _rows(how: str, text: str, names: list[str], line: Word, lines: _Lines) -> I
         raise Wrong(line.at, "'in' is for one name; use 'from ( ... )' with a line for each job")
     inside = list(_inside(text, line, lines))
     if how == "in":
-        yield from ([item] for part in inside for item in part.replace(",", " ").split())
+        yield from ([item] for piece in inside for item in piece.replace(",", " ").split())
         return
-    for part in inside:
-        if not part.strip():
+    for piece in inside:
+        if not piece.strip():
             continue
-        values = re.split(r"\s*,\s*|\s+", part.strip(), maxsplit=len(names) - 1) if len(names) > 1 else [part.strip()]
+        values = re.split(r"\s*,\s*|\s+", piece.strip(), maxsplit=len(names) - 1) if len(names) > 1 else [piece.strip()]
         yield values + [""] * (len(names) - len(values))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
+from act.client.states import CLIENTJOB, MAKERS, OVER
 from act.config import load_core
 from act.daemons.registry import all_daemons
 from act.errors import ConfigError
@@ -14,8 +16,8 @@ from act.states import CEJOB, ENDED, NEEDS_DELEGATION, WISHES, Machine, diagram
 from act_atlas.states import ALIVE, PANDAJOB, TO_REPORT, WAITING
 
 ROOT = Path(__file__).resolve().parents[2]
-MACHINES = [CEJOB, PANDAJOB]
-NOT_DAEMONS = {"application", "operator"}
+MACHINES = [CEJOB, PANDAJOB, CLIENTJOB]
+NOT_DAEMONS = {"application", "operator", "user"}
 # Daemons of releases to come that FLOW names already.
 TO_COME = {"panda2condor", "validator"}
 
@@ -89,7 +91,7 @@ def test_deadlines_alone_bring_every_job_to_a_final_state(machine: Machine) -> N
 
 
 def test_whoever_watches_over_the_deadlines_may_make_their_steps() -> None:
-    for machine, watcher in ((CEJOB, "reconciler"), (PANDAJOB, "archiver")):
+    for machine, watcher in ((CEJOB, "reconciler"), (PANDAJOB, "archiver"), (CLIENTJOB, "clientstatus")):
         for state, deadline in machine.deadlines.items():
             step = machine.step(state, deadline.event)
             assert step is not None and watcher in step.owners, (state, deadline.event)
@@ -117,6 +119,7 @@ def test_names_that_begin_with_to_are_carried_out_by_a_daemon() -> None:
 def test_the_groups_of_states_are_states() -> None:
     assert {*NEEDS_DELEGATION, *ENDED} <= set(CEJOB.states)
     assert {*WAITING, *ALIVE, *TO_REPORT} <= set(PANDAJOB.states)
+    assert set(OVER) <= set(CLIENTJOB.states)
 
 
 def test_every_ended_attempt_can_be_cleaned_and_has_nothing_left_to_delegate() -> None:
@@ -142,5 +145,16 @@ def test_the_diagram_in_the_documentation_is_today_s(machine: Machine) -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     found = re.search(rf"<!-- begin {machine.name} -->.*?<!-- end {machine.name} -->\n", text, re.DOTALL)
     assert found, f"ARCHITECTURE.md has no diagram between the marks of {machine.name}"
-    package = "act" if machine is CEJOB else "act_atlas"
+    package = {"cejob": "act", "pandajob": "act_atlas", "clientjob": "act.client"}[machine.name]
     assert found.group() == diagram(machine), f"paste the output of: python -m {package}.states"
+
+
+def test_attempts_of_people_s_jobs_are_made_for_every_ce_type() -> None:
+    assert set(MAKERS.values()) == {e.name for e in entry_points(group="act.ce")}
+    assert set(MAKERS) <= set(all_daemons())
+
+
+def test_a_job_of_somebody_has_one_attempt_at_a_time() -> None:
+    """An attempt is made from ``sent`` only, and that comes back only after an end."""
+    assert {s.source for s in CLIENTJOB.steps if s.event == "attempt"} == {"sent"}
+    assert {s.source for s in CLIENTJOB.steps if s.target == "sent"} == {"begun", "failed", "cancelled"}
