@@ -6,6 +6,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.act-installed
 CE ?= sim
+STAY ?=
 JOBS ?= 1000
 PYTEST ?=
 
@@ -14,10 +15,10 @@ PYTEST ?=
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex or condor: real ones), 20 jobs, in minutes
+demo: $(STAMP) ## Run the main job here: PanDA, two CEs (CE=arex or condor: real ones), 20 jobs, in minutes (STAY=1: stay for actcli)
 	@$(if $(filter condor,$(CE)),$(PYTHON) -m pip install -q --disable-pip-version-check -e '.[condor]')
 	@$(if $(filter arex condor,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/setup.sh)
-	@$(if $(filter arex condor,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/grid/demo.sh $(CE),$(VENV)/bin/actctl demo)
+	@$(if $(filter arex condor,$(CE)),PYTHON=$(abspath $(PYTHON)) tests/grid/demo.sh $(CE),$(VENV)/bin/actctl demo)$(if $(STAY), --stay)
 
 test: $(VENV)/.act-test ## Set up and run all tests (PYTEST="-k words" for some)
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh

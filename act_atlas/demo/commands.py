@@ -25,6 +25,7 @@ QUEUE = "SIMULATED"
 @click.option("--directory", type=Folder, default=Path(".demo"), show_default=True,
               help="Where everything goes; wiped at the start, kept at the end.")  # fmt: skip
 @click.option("--limit", type=float, default=105.0, show_default=True, metavar="S", help="Give up after so long.")
+@click.option("--stay", is_flag=True, help="Leave the tower running afterwards, for jobs of your own.")
 @click.option("--ce-url", "urls", multiple=True, help="A real CE instead of the simulated ones; at least two.")
 @click.option("--ce-flavour", "flavour", default="ARC-CE", show_default=True, help="Their type, as CRIC calls it.")
 @click.option("--ce-queue", default="fork", show_default=True, help="Their queue.")
@@ -33,7 +34,7 @@ QUEUE = "SIMULATED"
 @click.option("--ca-dir", type=click.Path(file_okay=False, exists=True, path_type=Path), help="CAs of the real CEs.")
 @click.option("--cert", type=File, help="Certificate to go to the real CEs with.")
 @click.option("--key", type=File, help="Its key.")
-def demo(jobs: int, directory: Path, limit: float, urls: Sequence[str], flavour: str, ce_queue: str,
+def demo(jobs: int, directory: Path, limit: float, stay: bool, urls: Sequence[str], flavour: str, ce_queue: str,
          settings: Path | None, work_dir: Path | None, ca_dir: Path | None, cert: Path | None,
          key: Path | None) -> None:  # fmt: skip
     """Show the main job: a local PanDA, two CEs that really run jobs, and the real tower between them."""
@@ -45,7 +46,7 @@ def demo(jobs: int, directory: Path, limit: float, urls: Sequence[str], flavour:
         real = RealCEs([TrialCE(flavour, url, ce_queue) for url in urls], ca_dir, (cert, key), text, work_dir)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        sys.exit(0 if run(directory, jobs, limit, real) else 1)
+        sys.exit(0 if run(directory, jobs, limit, real, stay=stay) else 1)
     except KeyboardInterrupt:
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(130)

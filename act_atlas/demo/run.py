@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from act.errors import ActError, TemporaryError
 from act_atlas.demo import view
 from act_atlas.demo.mix import BOTH, NOWHERE, SINGLE, Kind, mix
 from act_atlas.demo.picture import Observer, Picture
+from act_atlas.demo.scientist import LINES, Scientist
 from act_atlas.trial import Tower, TrialCE, World
 
 LOOK_S = 0.5
@@ -22,6 +25,13 @@ CORE = """<daemons><idle_s>0.3</idle_s></daemons><logging><level>INFO</level></l
   <polling><status_s>1</status_s><missing_s>3</missing_s><delegation_idle_s>4</delegation_idle_s></polling>"""
 PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s>
   <retry_s>5</retry_s><final_grace_s>5</final_grace_s>"""
+STAYS = """
+The tower stays until Ctrl-C. To submit jobs of your own to it, in another terminal with the same directory:
+  . {shell}
+  actcli proxy
+  actcli run --name hello -- /bin/echo Hello, grid
+  actcli stat --all
+  actcli get --all"""
 
 
 @dataclass(frozen=True)
@@ -41,33 +51,53 @@ class RealCEs:
         return all(ce.flavour == "ARC-CE" for ce in self.ces)
 
 
-def run(directory: Path, jobs: int, limit_s: float, real: RealCEs | None) -> bool:
-    """The demonstration below ``directory``, which is wiped first; True if all ended as it should."""
+def run(directory: Path, jobs: int, limit_s: float, real: RealCEs | None, *, stay: bool = False) -> bool:
+    """The demonstration below ``directory``, which is wiped first; True if all ended as it should.
+
+    stay: the tower goes on until KeyboardInterrupt, for people to try it.
+    """
     out = view.console()
     directory = _fresh(directory)
     places = (real.ca_dir, real.work_dir) if real else ()
-    with World(directory, *places) as world, view.Show(out) as show:
-        tower = _start(out, world, real)
-        kinds = _order(world, mix(jobs, with_nowhere=not real or real.refuse_queues))
+    with World(directory, *places) as world:
+        tower, scientist = _start(out, world, real)
+        wrong = _see_through(
+            out, world, tower, scientist, mix(jobs, with_nowhere=not real or real.refuse_queues), limit_s
+        )
+        if stay:
+            out.print(STAYS.format(shell=scientist.shell), soft_wrap=True)
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+    return not wrong
+
+
+def _see_through(
+    out: Console, world: World, tower: Tower, scientist: Scientist, wanted: Iterator[Kind], limit_s: float
+) -> list[str]:
+    """Have all jobs done and show it; returns what is not as it should be."""
+    with view.Show(out) as show:
+        kinds = _order(world, wanted)
         tower.start()
-        observer = Observer(world, directory / "aCTConfigARC.xml")
+        scientist.begin(tower)
+        scientist.submit()
+        observer = Observer(world, world.directory / "aCTConfigARC.xml")
         try:
             picture = _follow(show, world, tower, observer, kinds, limit_s)
+            missed = list(scientist.collect(time.monotonic() + limit_s - show.elapsed_s))
             left = _left(show, observer, limit_s)
         finally:
             observer.close()
-        tower.stop()
-    view.summary(out, picture, kinds, directory / "joblog")
-    wrong = [*complaints(picture, kinds), *left]
+    view.summary(out, picture, kinds, world.directory / "joblog")
+    wrong = [*complaints(picture, kinds), *missed, *left]
     for line in wrong:
         out.print(f"[bold red]WRONG[/] {line}", soft_wrap=True)
     out.print(
-        f"[bold green]All {len(kinds)} jobs ended as they should[/], in {show.elapsed_s:.0f} s; "
-        "no job ran twice, and the CEs hold nothing of them."
+        f"[bold green]All {len(kinds)} jobs ended as they should[/], in {show.elapsed_s:.0f} s, and so did "
+        f"{len(LINES)} that a user submitted with actcli; no job ran twice, and the CEs hold nothing of them."
         if not wrong else f"{len(wrong)} things are not as they should be; the tower's log is {tower.log}",
         soft_wrap=True,
     )  # fmt: skip
-    return not wrong
+    return wrong
 
 
 def _fresh(directory: Path) -> Path:
@@ -82,7 +112,7 @@ def _fresh(directory: Path) -> Path:
     return directory
 
 
-def _start(out: Console, world: World, real: RealCEs | None) -> Tower:
+def _start(out: Console, world: World, real: RealCEs | None) -> tuple[Tower, Scientist]:
     """Far sides and configuration; the tower is set up, its daemons do not run yet."""
     world.start_panda("--adder", "1")
     if real:
@@ -93,8 +123,9 @@ def _start(out: Console, world: World, real: RealCEs | None) -> Tower:
               f"{' and '.join(ce.url for ce in ces)}", soft_wrap=True)  # fmt: skip
     queues = {BOTH: ces, SINGLE: ces[1:], NOWHERE: [replace(ce, queue="nowhere") for ce in ces]}
     credential, settings = (real.credential, real.settings) if real else (None, "")
-    environment = world.configure(queues, credential=credential, core=CORE + settings, panda=PANDA)
-    return world.tower(environment)
+    scientist = Scientist(world, ces, credential)
+    core = CORE + settings + scientist.configuration()
+    return world.tower(world.configure(queues, credential=credential, core=core, panda=PANDA)), scientist
 
 
 def _order(world: World, kinds: Iterator[Kind]) -> dict[int, Kind]:

@@ -47,7 +47,7 @@ class World:
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ca = TestCA(self.directory / "ca")
-        self._processes: list[subprocess.Popen[str]] = []
+        self._processes: list[subprocess.Popen[Any]] = []
         self._towers: list[Tower] = []
 
     def __enter__(self) -> World:
@@ -93,6 +93,10 @@ class World:
             raise ActError(f"{module} did not start: exit code {process.wait(START_S)}")
         told: Mapping[str, Any] = json.loads(line)
         return told
+
+    def keep(self, process: subprocess.Popen[Any]) -> None:
+        """Have a process end with the world."""
+        self._processes.append(process)
 
     def trust(self) -> Path:
         """One directory with all CAs of the world."""

@@ -22,6 +22,7 @@ def test_twenty_jobs_end_as_they_should_also_the_second_time_and_nothing_stays_b
         done = subprocess.run(DEMO, cwd=tmp_path, text=True, capture_output=True, timeout=120, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"All {JOBS} jobs ended as they should" in done.stdout
+        assert "and so did 3 that a user submitted with actcli" in done.stdout
         assert processes_below(tmp_path) == []
     told = done.stdout.splitlines()
     firsts = [line.split()[0] for line in told if line.startswith("60000000")]
@@ -31,6 +32,35 @@ def test_twenty_jobs_end_as_they_should_also_the_second_time_and_nothing_stays_b
     ]
     assert len(logs) == JOBS
     assert all(log.is_file() for log in logs)
+
+
+NEWCOMER = """set -e
+. .demo/scientist/actcli.sh
+actcli proxy
+actcli run --name hello -- /bin/echo Hello, grid
+until actcli stat --state done --format csv | grep -q hello; do sleep 0.5; done
+actcli get --all --use-jobname
+cat hello/stdout.txt
+"""
+
+
+def test_a_newcomer_has_a_job_done_by_the_tower_that_stays(tmp_path: Path) -> None:
+    demo = subprocess.Popen(
+        [*DEMO, "--stay", "--jobs", "14"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "actcli get" in line:
+            break
+    shell = subprocess.run(
+        ["bash", "-c", NEWCOMER], cwd=tmp_path, text=True, capture_output=True, timeout=90, check=False
+    )
+    assert shell.returncode == 0, shell.stdout + shell.stderr
+    assert shell.stdout.endswith("\nHello, grid\n")
+    demo.send_signal(signal.SIGINT)
+    demo.communicate(timeout=60)
+    assert demo.returncode == 0
+    assert processes_below(tmp_path) == []
 
 
 def hear_ctrl_c() -> None:
