@@ -1,0 +1,1 @@
+"""actcli: jobs for scientists, over the web interface of the tower."""
