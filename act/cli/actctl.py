@@ -14,6 +14,7 @@ import click
 from act import __version__
 from act.cli import setup, show
 from act.cli.explain import explain
+from act.cli.web import web
 from act.config import CORE_FILE, CoreConfig, load_core
 from act.daemons import registry
 from act.db import meta, migrate
@@ -166,6 +167,7 @@ def status(watch: float | None) -> None:
 
 
 main.add_command(explain)
+main.add_command(web)
 
 
 def _add_plugin_commands() -> None:

@@ -21,11 +21,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "act.log": (),
     "act.simulation": ("act.errors",),
     "act.model": ("act.states",),
+    "act.descriptions": ("act.errors", "act.model"),
     "act.faults": ("act.errors",),
     "act.xmlconfig": ("act.errors",),
     "act.keys": ("act.errors", "act.files"),
+    "act.der": (),
     "act.x509": ("act.errors", "act.files"),
-    "act.voms": ("act.errors", "act.x509"),
+    "act.authorities": ("act.errors", "act.x509"),
+    "act.x509chain": ("act.errors", "act.x509", "act.authorities", "act.der"),
+    "act.voms": ("act.errors", "act.x509", "act.der"),
+    "act.vomsdir": ("act.voms", "act.x509chain"),
     "act.https": ("act.errors",),
     "act.tokens": ("act.errors", "act.config", "act.https"),
     "act.explain.story": (),
@@ -37,23 +42,24 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "act.daemons": ("act.db", "act.interfaces", "act.config", "act.storage", "act.keys", "act.x509", "act.voms",
                     "act.tokens", "act.log"),
     "act.master": ("act.config", "act.db", "act.log"),
-    "act.client": ("act.config", "act.db", "act.explain", "act.files", "act.https", "act.interfaces", "act.keys",
-                   "act.storage", "act.tokens", "act.voms", "act.x509"),
+    "act.client": ("act.config", "act.db", "act.descriptions", "act.explain", "act.files", "act.https",
+                   "act.interfaces", "act.keys", "act.storage", "act.tokens", "act.vomsdir"),
     "act.client.daemons": ("act.client", "act.daemons.base", "act.daemons.context", "act.daemons.lease"),
-    "act.web": ("act.client", "act.db", "act.log"),
-    "act.cli.user": ("act.errors", "act.files", "act.https", "act.interfaces", "act.x509"),
+    "act.web": ("act", "act.client", "act.db", "act.log"),
+    "act.cli.user": ("act", "act.errors", "act.files", "act.https", "act.interfaces", "act.x509"),
     "act.cli.web": ("act.web", "act.config", "act.log"),
     "act.cli": ("act", "act.config", "act.db", "act.master", "act.daemons", "act.keys", "act.files", "act.log",
                 "act.explain"),
     "act_arc": ("act.interfaces", "act.model", "act.errors", "act.x509", "act.https", "act.faults"),
+    "act_arc.language": ("act.descriptions",),
     "act_arc.simulator": ("act.simulation", "act.x509", "act_arc"),
     "act_condor": ("act.interfaces", "act.model", "act.errors", "act.files", "act.x509"),
+    "act_condor.language": ("act.descriptions",),
     "act_condor.worker": (),
     "act_atlas": ("act.interfaces", "act.model", "act.errors", "act.states", "act.xmlconfig", "act.files", "act.https",
                   "act.db", "act.storage", "act.explain"),
     "act_atlas.replicas": ("act.errors", "act.faults", "act.xmlconfig", "act.https"),
-    "act_atlas.daemons": ("act_atlas", "act.daemons.base", "act.daemons.context", "act.daemons.fetcher",
-                          "act.daemons.lease"),
+    "act_atlas.daemons": ("act_atlas", "act.daemons.base", "act.daemons.context", "act.daemons.lease"),
     "act_atlas.cli": ("act_atlas", "act.cli.show"),
     "act_atlas.ctl": ("act_atlas", "act.cli.show"),
     "act_atlas.simulator": ("act.simulation", "act_atlas.pilot", "act_atlas.pilot_nordugrid"),
@@ -65,12 +71,17 @@ LAYERS: dict[str, tuple[str, ...]] = {
 PORTS = {
     "act.files": "files: the only way to a name",
     "act.log": "log files",
+    "act.cli.user.transport": "the port of users' commands to the server: TLS is set up there",
+    "act.cli.user.credentials": "the port of users' commands to what proves who they are: runs oidc-agent's client",
+    "act.cli.user.download": "files of users: partial ones that a later run goes on with",
     "act.master": "processes, pipes and systemd's socket; knows no job",
     "act.daemons.lease": "asks for the host's name only",
     "act.daemons.context": "asks for the host's name only",
     "act.https": "TLS, and bounds for what httpx clients do; for ports only",
     "act.tokens": "the port of credentials: issuers of tokens",
     "act.daemons.credentials.voms_client": "the port of credentials: runs VOMS clients",
+    "act.web.server": "the web server: its certificate",
+    "act.web.worker": "the web server: its connections",
     "act_arc.transport": "the CE port of ARC",
     "act_arc.sockets": "the CE port of ARC",
     "act_condor.workers": "the CE port of HTCondor: runs what speaks it",
@@ -91,7 +102,6 @@ EFFECTS = {"socket", "socketserver", "ssl", "http.client", "http.server", "urlli
            "subprocess", "multiprocessing", "asyncio", "ftplib", "smtplib", "requests", "selectors"}  # fmt: skip
 MAY_CATCH_ALL = {
     "act.master": "a daemon's last words",
-    "act.web": "the REST error handler",
     "act.daemons.runner": "what ends a thread is raised in the main thread",
 }
 SQL = {"select", "insert", "update", "delete", "text"}
@@ -181,7 +191,8 @@ def test_the_core_names_no_ce_type_and_no_source() -> None:
             text = re.sub(r"aCTConfig(ARC|ATLAS)\.xml|ACTCONFIG(ARC|ATLAS)", "", text)
             if found := FOREIGN.search(text):
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {found.group()}")
-    assert [w for w in wrong if "core_0001.py" not in w] == []  # its views have the names that people know
+    known = ("core_0001.py", "act/web/columns.py")  # views and columns have the names that people know
+    assert [w for w in wrong if not any(name in w for name in known)] == []
 
 
 def names_and_texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -250,7 +261,7 @@ def test_everything_is_caught_only_where_that_is_the_task() -> None:
 def test_sql_is_written_in_the_database_layer_only() -> None:
     wrong = []
     for name, path in modules():
-        if within(name, {"act.db", "act_atlas.db"}) or ".migrations." in name:
+        if within(name, {"act.db", "act.client.db", "act_atlas.db"}) or ".migrations." in name:
             continue
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sqlalchemy"):
