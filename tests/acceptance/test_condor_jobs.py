@@ -12,8 +12,9 @@ from act_atlas.daemons.panda2ce import joblog_name
 from act_atlas.demo.mix import DONE, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
+from tests.acceptance.pools import Pools, left_in_queues
 from tests.acceptance.test_main_job import FAILING, gaps_in_stories
-from tests.acceptance.trial import Pools, Trial
+from tests.acceptance.trial import Trial
 from tests.services.mariadb import MariaDB
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="pools")]
@@ -54,7 +55,7 @@ def test_100_jobs_through_a_submit_point_and_100_straight_to_the_ce_with_a_sched
     assert list(complaints(picture, trial.kinds)) == []
     assert list(missing_logs(trial, picture)) == []
     assert list(gaps_in_stories(picture)) == []
-    assert trial.left_in_queues("condorA", "condorB") == []
+    assert left_in_queues(trial, "condorA", "condorB") == []
     assert list(left_in_directories(trial)) == []
 
 

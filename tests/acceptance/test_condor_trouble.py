@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from act.db.engine import AnyRow
 from act_atlas.demo.mix import DONE, FAILED, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
-from tests.acceptance.trial import Pools, Trial
+from tests.acceptance.pools import Pools, attempt, away, jobs_at, left_in_queues
+from tests.acceptance.trial import Trial
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="pools")]
 
 GRID, DIRECT = QUEUES = ("GRID", "DIRECT")
 WITHIN_S = 240
+AWAY_S = 120.0
 SMALL = Kind("small job", "", "finished", DONE, {"seconds": 1})
 WIDE = replace(SMALL, what="wider than the pool", order={"seconds": 1, "fields": {"coreCount": 17}})
 # Its pilot may tell PanDA of its end, or the tower of the CE's word: who is first is not ours to say.
@@ -44,50 +45,55 @@ def test_each_job_runs_exactly_once_however_the_submitter_dies(real_trial: Calla
     with trial.daemon("submitter-condor"):
         picture = trial.settle(WITHIN_S)
     assert list(complaints(picture, trial.kinds)) == []
-    assert trial.left_in_queues("condorA", "condorB") == []
+    assert left_in_queues(trial, "condorA", "condorB") == []
 
 
-def test_what_becomes_of_jobs_is_told_when_the_ce_is_away_and_when_the_site_holds_or_removes_them(
+def test_jobs_that_wait_while_the_ce_is_away_for_minutes_are_told_so_and_end_well(
     real_trial: Callable[..., Trial],
 ) -> None:
     trial = set_up(real_trial("condorA", "condorB"))
+    assert trial.grid is not None
+    with away(trial.grid, "condorB", AWAY_S):
+        waiting = {queue: trial.order(replace(SMALL, queue=queue), 5) for queue in QUEUES}
+        trial.tower.start()
+        through, straight = (waiting[queue][0] for queue in QUEUES)
+        trial.wait("missing the CE", lambda p: "holding" in {a.state for a in p.jobs[through].attempts}, AWAY_S)
+        assert "the CE has not answered its submit point since" in trial.explained(through)
+        trial.wait("refused", lambda _: "Connection refused" in trial.explained(straight), AWAY_S)
+    picture = trial.settle(WITHIN_S)
+    assert list(complaints(picture, trial.kinds)) == []
+    assert left_in_queues(trial, "condorA", "condorB") == []
+
+
+def test_what_becomes_of_jobs_is_told_when_the_site_holds_or_removes_them(real_trial: Callable[..., Trial]) -> None:
+    trial = set_up(real_trial("condorA", "condorB"))
     grid = trial.grid
     assert grid is not None
-    grid.down("condorB")
-    try:
-        away = {queue: trial.order(replace(SMALL, queue=queue))[0] for queue in QUEUES}
-        trial.tower.start()
-        trial.wait("missing the CE", lambda p: misses(p, away), 90)
-        assert "the CE has not answered its submit point since" in explained(trial, away[GRID])
-        assert "Connection refused" in explained(trial, away[DIRECT])
-    finally:
-        grid.up("condorB")
-
     held = {queue: trial.order(replace(WIDE, queue=queue))[0] for queue in QUEUES}
     removed = {queue: trial.order(replace(LONG, queue=queue))[0] for queue in QUEUES}
+    trial.tower.start()
     picture = trial.wait(
         "at the CE",
         lambda p: (
-            all(p.jobs[i].settled for i in away.values())
-            and all(p.jobs[i].panda["status"] == "running" for i in removed.values())
-            and set(at_the_ce(trial, p)) >= {*held.values(), *removed.values()}
+            all(p.jobs[i].panda["status"] == "running" for i in removed.values())
+            and set(jobs_at(trial, "condorB", p)) >= {*held.values(), *removed.values()}
         ),
         WITHIN_S,
     )
     grid.kill_schedd("condorB")
-    job_of = at_the_ce(trial, picture)
+    job_of = jobs_at(trial, "condorB", picture)
     for i in held.values():
         grid.run("condorB", "condor_hold", "-reason", "the site looks at it", job_of[i])
     for i in removed.values():
         grid.run("condorB", "condor_rm", "-reason", "the site throws it out", job_of[i])
     trial.wait("held", lambda p: all(attempt(p, i).state == "holding" for i in held.values()), WITHIN_S)
     for i in held.values():
-        assert "somebody holds it: the site looks at it" in explained(trial, i)
+        assert "somebody holds it: the site looks at it" in trial.explained(i)
         grid.run("condorB", "condor_qedit", job_of[i], "RequestCpus", "1")
         grid.run("condorB", "condor_release", job_of[i])
     picture = trial.settle(WITHIN_S)
-    assert "Job disappeared from remote schedd" in explained(trial, removed[GRID])
-    assert "the site throws it out" in explained(trial, removed[DIRECT])
+    assert "Job disappeared from remote schedd" in trial.explained(removed[GRID])
+    assert "the site throws it out" in trial.explained(removed[DIRECT])
     assert list(complaints(picture, trial.kinds)) == []
 
 
@@ -102,34 +108,3 @@ def set_up(trial: Trial, **more: object) -> Trial:
 def states(picture: Picture) -> Counter[str]:
     """State -> how many attempts."""
     return Counter(a.state for job in picture.jobs.values() for a in job.attempts)
-
-
-def attempt(picture: Picture, pandaid: int) -> AnyRow:
-    """The latest of a job."""
-    return picture.jobs[pandaid].attempts[-1]
-
-
-def misses(picture: Picture, away: Mapping[str, int]) -> bool:
-    """Whether the tower knows that nobody is there, on both ways."""
-    through, straight = (picture.jobs[away[queue]] for queue in QUEUES)
-    refused = any("refused" in event.why for event in straight.events)
-    return refused and any(a.state == "holding" for a in through.attempts)
-
-
-def explained(trial: Trial, pandaid: int) -> str:
-    """What the operator is told, as one line."""
-    return " ".join(trial.tower.actctl("explain", str(pandaid)).stdout.split())
-
-
-def at_the_ce(trial: Trial, picture: Picture) -> dict[int, str]:
-    """Jobs by what condorB's own schedd calls them."""
-    assert trial.grid is not None
-    lines = trial.grid.run("condorB", "condor_q", "-all", "-af:j", "ActToken").splitlines()
-    named = dict(reversed(line.split()) for line in lines)
-    return dict(_named(picture, named, f"act.{trial.observer.identity}."))
-
-
-def _named(picture: Picture, named: Mapping[str, str], mark: str) -> Iterator[tuple[int, str]]:
-    for pandaid, job in picture.jobs.items():
-        starts = tuple(f"{mark}{a.id}." for a in job.attempts)
-        yield from ((pandaid, name) for token, name in named.items() if token.startswith(starts))

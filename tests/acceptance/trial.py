@@ -20,7 +20,6 @@ from tests.grid.control import Grid
 from tests.truth import assert_all_explained
 
 LOOK_S = 0.5
-LEAVE_S = 30  # a schedd looks every few seconds for removed jobs that may leave
 # Everything as in production, but in a hurry.
 CORE = """<daemons><idle_s>0.3</idle_s>{daemons}</daemons>
 <leases><lease_s>{lease_s}</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
@@ -116,6 +115,10 @@ class Trial:
         """Somebody asks PanDA for the end of jobs."""
         self.world.call("POST", "/_sim/kill", {"pandaids": list(pandaids)})
 
+    def explained(self, pandaid: int) -> str:
+        """What the operator is told of a job, as one line."""
+        return " ".join(self.tower.actctl("explain", str(pandaid)).stdout.split())
+
     def settle(self, within_s: float) -> Picture:
         """Until all jobs are over everywhere and nothing of them is left at any CE."""
         picture = self.wait("settled", lambda p: p.settled, within_s)
@@ -124,18 +127,6 @@ class Trial:
             assert time.monotonic() < end, f"still at CEs: {left}"
             time.sleep(LOOK_S)
         return picture
-
-    def left_in_queues(self, *pools: str) -> list[str]:
-        """Tokens of jobs of this tower that schedds of the test grid have, some time after they should have left."""
-        assert self.grid is not None
-        mark = f"act.{self.observer.identity}."
-        end = time.monotonic() + LEAVE_S
-        while True:
-            tokens = " ".join(self.grid.run(name, "condor_q", "-all", "-af", "ActToken") for name in pools).split()
-            left = [token for token in tokens if token.startswith(mark)]
-            if not left or time.monotonic() > end:
-                return left
-            time.sleep(LOOK_S)
 
     @contextmanager
     def daemon(self, name: str) -> Iterator[None]:
@@ -156,32 +147,6 @@ class Trial:
     def disturb(self, ce: TrialCE, method: str, what: str, body: Any = None) -> None:
         """Tell the controls of a simulated CE something."""
         self.world.call(method, f"/_sim/{what}", body, base=base_of(ce))
-
-
-# Three ways into HTCondor, for the tower they are three CEs: through condorA's schedd to condorB, straight to condorB's
-# own, and into condorA itself. {config}: of HTCondor's clients; {a}, {b}: collectors.
-GRID_CE, DIRECT_CE, POOL_CE = "localhost:{b}", "127.0.0.1:{b}", "localhost:{a}"
-CONDOR = f"""<ces>
-<submit_point name="condorA@grid.test"><flavour>condor</flavour><option name="owner" value="gridprod"/>
-  <option name="condor_config" value="{{config}}"/><option name="submit_collector" value="localhost:{{a}}"/>
-  <option name="hold_release_after_s" value="5"/></submit_point>
-<ce url="{GRID_CE}"><option name="schedd" value="condorB@grid.test"/></ce>
-<ce url="{POOL_CE}"><option name="route" value="pool"/></ce>
-<ce url="{DIRECT_CE}"><direct>true</direct><option name="schedd" value="condorB@grid.test"/>
-  <option name="condor_config" value="{{config}}"/><option name="collector" value="localhost:{{b}}"/>
-  <option name="hold_release_after_s" value="5"/></ce>
-</ces>"""
-
-
-class Pools:
-    """What a tower must know of the test grid's pools, and its CEs there."""
-
-    def __init__(self, grid: Grid) -> None:
-        ports = {n: grid.pool(f"condor{n.upper()}").collector.rpartition(":")[2] for n in ("a", "b")}
-        self.settings = CONDOR.format(config=grid.client_config("proxy"), **ports)
-        self.grid, self.direct, self.pool = (
-            TrialCE("HTCONDOR-CE", url.format(**ports), "default") for url in (GRID_CE, DIRECT_CE, POOL_CE)
-        )
 
 
 def base_of(ce: TrialCE) -> str:

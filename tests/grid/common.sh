@@ -17,7 +17,7 @@ declare -A PORT=(
     [ce3]=${ACT_GRID_CE3_PORT:-20445} [ce6]=${ACT_GRID_CE6_PORT:-20446}
     [condorA]=${ACT_GRID_CONDORA_PORT:-21618} [condorB]=${ACT_GRID_CONDORB_PORT:-21619})
 # Local accounts that jobs are mapped to, the same in the chroot and on the host.
-# Issuer of bearer tokens; it need not be reachable, the CEs are given its keys (credentials.py).
+# Issuer of bearer tokens; it need not be reachable, the CEs are given its keys (tokens.py).
 TOKEN_ISSUER=https://tokens.grid.test
 ACCOUNTS="gridatlas:20001 gridprod:20002 gridother:20003"
 
@@ -49,7 +49,7 @@ find_python() {
 renew_credentials() {
     local python
     python=$(find_python) || fail "no python with cryptography >= 42: run install.sh"
-    flock -w 120 "$GRID/run/credentials.lock" "$python" "$HERE/credentials.py" "$GRID"
+    PYTHONPATH=$HERE/../.. flock -w 120 "$GRID/run/credentials.lock" "$python" -P -m tests.grid.credentials "$GRID"
 }
 
 ask_pool() { # ask_pool POOL COMMAND...: as root there

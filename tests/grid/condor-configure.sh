@@ -127,6 +127,8 @@ ENABLE_USERLOG_FSYNC = False
 CONDOR_FSYNC = False
 RUNBENCHMARKS = False
 USE_PROCD = False
+# Each is started with every job to ask what it can, and most are Python: they cost more than the tests' jobs.
+FILETRANSFER_PLUGINS = \$(LIBEXEC)/curl_plugin
 MAX_DEFAULT_LOG = 5 Mb
 MAIL = /bin/true
 

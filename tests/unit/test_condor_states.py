@@ -84,6 +84,13 @@ def test_a_removed_job_of_the_pool_is_not_over_before_it_left_its_node() -> None
     assert ce_status(VANILLA | {"JobStatus": 3, "LastRemoteHost": "slot1_3@vm"}, HELD).event is Event.KILLED
 
 
+def test_a_job_that_was_lost_in_a_long_outage_of_its_schedd_has_ended_although_the_ad_still_names_its_node() -> None:
+    ad = VANILLA | {"JobStatus": 3, "RemoteHost": "slot1_5@vm", "LastJobStatus": 1, "RemoveReason": REMOVED_BY_POLICY}
+    status = ce_status(ad, HELD)
+    assert (status.event, status.armed) == (Event.FAILED, True)
+    assert "its node was lost" in status.error
+
+
 def test_a_finished_grid_job_is_needed_by_the_gridmanager_for_a_while() -> None:
     ad = GRID | AT_CE | {"JobStatus": 4, "ExitBySignal": False, "ExitCode": 0}
     assert ce_status(ad, HELD).event is Event.FINISHED
