@@ -182,24 +182,36 @@ def all_queues(document: Mapping[str, Any], config: AtlasConfig) -> tuple[dict[s
 
 def ce_url(endpoint: str) -> str:
     """``https://host:port/arex`` of an ARC CE from any form that is in use. Raises BadQueue."""
+    host, port, path = _parts(endpoint)
+    if port == 2811:  # the GridFTP door that ARC once had
+        port = 0
+    path = re.sub(r"/rest(/[\d.]+)?$", "", path.rstrip("/")).rstrip("/")
+    base = _ARC_DEFAULT_PATH if path in ("", "/jobs") else path
+    return f"https://{host}:{port or 443}{base}"
+
+
+def collector_of(endpoint: str) -> str:
+    """``host:port`` of the collector of an HTCondor-CE from any form that is in use. Raises BadQueue."""
+    host, port, _ = _parts(endpoint)
+    return f"{host}:{port or 9619}"
+
+
+def _parts(endpoint: str) -> tuple[str, int, str]:
+    """Host, as URLs have it, port (0: none is told) and path of an endpoint, with a scheme or without."""
     try:
-        parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
+        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise BadQueue(f"CE endpoint '{endpoint}': {exc}") from exc
     if not host or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
         raise BadQueue(f"CE endpoint '{endpoint}' has no host name")
-    if port in (None, 0, 2811):  # 2811: the GridFTP door that ARC once had
-        port = 443
-    path = re.sub(r"/rest(/[\d.]+)?$", "", parts.path.rstrip("/")).rstrip("/")
-    base = _ARC_DEFAULT_PATH if path in ("", "/jobs") else path
-    return f"https://{f'[{host}]' if ':' in host else host}:{port}{base}"
+    return f"[{host}]" if ":" in host else host, port or 0, parts.path
 
 
 def _endpoints(name: str, ces: Sequence[Mapping[str, Any]], problems: list[str]) -> tuple[Endpoint, ...]:
     found: dict[Endpoint, None] = {}
     for ce in ces:
-        flavour = _FLAVOURS.get(_text(ce, "ce_flavour").upper())
+        flavour = FLAVOURS.get(_text(ce, "ce_flavour").upper())
         if ce.get("ce_state") != "ACTIVE" or flavour is None:
             continue
         try:
@@ -212,19 +224,7 @@ def _endpoints(name: str, ces: Sequence[Mapping[str, Any]], problems: list[str])
     return named or tuple(found)
 
 
-def collector_of(endpoint: str) -> str:
-    """``host:port`` of the collector of an HTCondor-CE from any form that is in use. Raises BadQueue."""
-    try:
-        parts = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-        host, port = parts.hostname, parts.port
-    except ValueError as exc:
-        raise BadQueue(f"CE endpoint '{endpoint}': {exc}") from exc
-    if not host or not re.fullmatch(r"[A-Za-z0-9._:-]+", host):
-        raise BadQueue(f"CE endpoint '{endpoint}' has no host name")
-    return f"{f'[{host}]' if ':' in host else host}:{port or 9619}"
-
-
-_FLAVOURS = {"ARC-CE": "arc", "HTCONDOR-CE": "condor"}
+FLAVOURS = {"ARC-CE": "arc", "HTCONDOR-CE": "condor"}
 _ADDRESS: Mapping[str, Callable[[str], str]] = {"arc": ce_url, "condor": collector_of}
 
 

@@ -24,12 +24,14 @@ from act_atlas.states import PANDAJOB
 
 def explain(connection: Connection, moment: Moment, asked: Asked, name: str) -> Story | None:
     """A PanDA job by its PanDA id, also from the archive, or by the row it has here; a PanDA queue by its name."""
+    source, _, number = name.partition(":")
+    if asked is Asked.ROW and source != db.SOURCE:
+        return None
     atlas = load_atlas()
     if asked is Asked.QUEUE:
         return _queue(connection, moment, atlas, name)
     if asked is Asked.ROW:
-        source, _, number = name.partition(":")
-        row = db.get(connection, [int(number)]).get(int(number)) if source == db.SOURCE else None
+        row = db.get(connection, [int(number)]).get(int(number))
     else:
         row = db.find(connection, int(name))
     if row is not None:

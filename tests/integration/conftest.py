@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from act.simulation import TestCA
 from act_atlas.simulator import PandaSimulator
 from tests.integration.beats import ARC_DAEMONS, PANDA_DAEMONS, beat
+from tests.integration.client_tower import ClientTower, MakeClientTower
 from tests.integration.nordugrid import CE_FAULT, NORDUGRID, Storage
 from tests.integration.panda_tower import PandaTower
 from tests.integration.renewal import Renewal
@@ -53,8 +56,17 @@ def panda_tower(
     tmp_path: Path, sqlite_template: Path, panda_ca: TestCA, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PandaTower]:
     """A tower with a PanDA, a proxy, and facts of its queue."""
-    with PandaSimulator(panda_ca, adder_s=1) as panda:
-        tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda)
+    with ready(tmp_path, sqlite_template, panda_ca, monkeypatch) as tower:
+        yield tower
+
+
+@contextmanager
+def ready(
+    directory: Path, template: Path, ca: TestCA, monkeypatch: pytest.MonkeyPatch, **settings: Any
+) -> Iterator[PandaTower]:
+    """A tower and its PanDA; what it leaves must be explained. settings: as of `PandaTower`."""
+    with PandaSimulator(ca, adder_s=1) as panda:
+        tower = PandaTower(directory, template, ca, panda, **settings)
         for variable, value in tower.environment.items():
             monkeypatch.setenv(variable, value)
         tower.once("proxy", "cric")
@@ -105,11 +117,21 @@ def nordugrid_tower(
         f"<storages><removable>file://{storage.root}/</removable><retry_s>30</retry_s></storages>"
         f"<errors><max_attempts>2</max_attempts><resubmit>{CE_FAULT}</resubmit></errors>"
     )
-    with PandaSimulator(panda_ca, adder_s=1) as panda:
-        tower = PandaTower(tmp_path, sqlite_template, panda_ca, panda, atlas=settings, facts=NORDUGRID)
-        for variable, value in tower.environment.items():
-            monkeypatch.setenv(variable, value)
-        tower.once("proxy", "cric")
+    with ready(tmp_path, sqlite_template, panda_ca, monkeypatch, atlas=settings, facts=NORDUGRID) as tower:
         yield tower
-        assert_all_explained(tower.environment)
+
+
+@pytest.fixture
+def new_client_tower(tmp_path: Path, database_url: str) -> Iterator[MakeClientTower]:
+    """Makes a tower for people's jobs; what it leaves must be explained, and counted right against quotas."""
+    made: list[ClientTower] = []
+
+    def make(**settings: Any) -> ClientTower:
+        made.append(ClientTower(tmp_path / "people", database_url, **settings))
+        return made[-1]
+
+    yield make
+    for tower in made:
+        tower.assert_counted()
+        tower.assert_explained()
         tower.close()

@@ -24,7 +24,8 @@ from tests.services.mariadb import MariaDB
 JOBS = 100_000
 PLACES = 20
 LANE = (1, 1)
-BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive", "outputs"})
+BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive", "outputs", "clientjobs",
+                 "clientfiles"})  # fmt: skip
 # Of a hundred attempts: so many in a state that somebody works on, the others run.
 STATES = {"tosubmit": 8, "submitted": 15, "finishing": 1, "archived": 20, "done": 1, "cancelling": 1}
 RARE = ("submitting", "created", "holding", "finished", "failed", "tofetch", "tocancel", "torerun", "toclean",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from act.daemons.fetcher import stored_as
 from act.db import cejobs
 from act.errors import CEBroken, CredentialError, OutputMissing
 from act.states import Event
+from act.storage import result_name
 from tests.fakes import unreachable
 from tests.integration.conftest import MakeTower
 from tests.tower import Tower
@@ -173,9 +173,9 @@ def test_files_are_in_the_store_and_what_is_not_there_is_noted(tower: Tower, job
     tower.once("fetcher")
     assert tower.get(job).state == "done"
     store = tower.daemon("fetcher").context.store
-    assert store.read(stored_as(job, "out.txt")) == b"result"
+    assert store.read(result_name(job, "out.txt")) == b"result"
     with pytest.raises(OutputMissing):
-        store.read(stored_as(job, "diagnose=errors"))
+        store.read(result_name(job, "diagnose=errors"))
     history = tower.db.read("t", lambda c: cejobs.history(c, "cejob", [job]))
     assert "diagnose=errors" in history[-1].why
 
@@ -191,7 +191,7 @@ def test_a_file_that_is_too_large_is_noted_and_leaves_nothing_in_the_store(new_t
     why = "diagnose=errors is larger than 1 MB (polling/fetch_max_mb)"
     assert (tower.get(job).state, history[-1].why) == ("done", why)
     store = tower.daemon("fetcher").context.store
-    assert (len(store.read(stored_as(job, "out.txt"))), store.list()) == (1_000_000, [stored_as(job, "out.txt")])
+    assert (len(store.read(result_name(job, "out.txt"))), store.list()) == (1_000_000, [result_name(job, "out.txt")])
     assert not [path for path in (tower.directory / "store").rglob("*") if "errors" in path.name]
 
 
@@ -247,7 +247,7 @@ def test_a_cleaned_job_is_gone_from_the_ce_and_from_the_store(tower: Tower, job:
     tower.once("cleaner")
     assert (tower.get(job).state, tower.sites[0].jobs) == ("archived", {})
     with pytest.raises(OutputMissing):
-        tower.daemon("cleaner").context.store.read(stored_as(job, "out.txt"))
+        tower.daemon("cleaner").context.store.read(result_name(job, "out.txt"))
 
 
 def test_cleaning_is_repeated_until_the_ce_has_ended_the_job(tower: Tower, job: int) -> None:

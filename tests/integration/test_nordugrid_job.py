@@ -27,6 +27,7 @@ from act_atlas.report import PilotReport, missing_outputs, read_report
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, CacheServer, Order, PandaSimulator
 from act_atlas.simulator.rules import Wanted
 from act_atlas.trial import configuration
+from tests.fakes import Stored
 
 QUEUE = "NORDUGRID"
 ENDED = (Event.FINISHED, Event.FAILED, Event.KILLED, Event.STAGEFAILED)
@@ -104,7 +105,7 @@ def sides(tmp_path: Path) -> Iterator[FarSides]:
         panda.board.cric = {
             QUEUE: configuration.cric_entry(QUEUE, [("ARC-CE", arc.url, "default")], storage=f"file://{storage}")
         }
-        ce = factory(CEAddress(1, "arc", arc.url, ca.ca_dir), proxy)
+        ce = factory(CEAddress(1, "arc", arc.url, ca.ca_dir), proxy, Stored())
         yield FarSides(panda, ce, storage, tmp_path, c.url)
         ce.close()
 

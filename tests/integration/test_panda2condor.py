@@ -18,7 +18,7 @@ from act_atlas.daemons.panda2ce import joblog_name
 from act_atlas.simulator import PandaSimulator
 from tests.integration.beats import PANDA_DAEMONS, beat
 from tests.integration.panda_tower import ARC_CE, QUEUE, PandaTower
-from tests.truth import explain, reasons, words
+from tests.truth import assert_explained, explain, reasons, words
 
 CE = ("HTCONDOR-CE", "ce1.example.org:9619")
 POINTS = """<ces><submit_point name="schedd1"><flavour>condor</flavour></submit_point>
@@ -124,3 +124,42 @@ def test_a_job_of_a_queue_with_ces_of_both_types_gets_one_attempt(new_tower: Mak
     attempts = [tower.get(tower.job(pandaid).cejob_id) for pandaid in (*jobs, later)]
     assert [row.flavour for row in attempts] == ["condor", "condor", "arc"]
     assert len({row.id for row in attempts}) == 3
+
+
+CONDOR_DAEMONS = ("panda2condor", "submitter-condor", "reconciler-condor", "status-condor")
+FAR = '<ces><submit_point name="schedd2"><flavour>condor</flavour><host>elsewhere</host></submit_point></ces>'
+
+
+def test_that_a_job_can_only_go_through_a_submit_point_of_another_host_is_told_until_a_submitter_runs_there(
+    new_tower: MakeTower,
+) -> None:
+    tower = new_tower(core=FAR)
+    beat(tower, *PANDA_DAEMONS, *CONDOR_DAEMONS)
+    pandaid = tower.taken()
+    tower.once("panda2condor", "heartbeat", "submitter-condor")
+    assert tower.get(tower.job(pandaid).cejob_id).state == "tosubmit"
+    told = assert_explained(
+        tower.environment, pandaid, "which only host elsewhere reaches, and submitter-condor does not run there"
+    )
+    assert reasons(told) == {"settings"}
+    assert f"{CE[1]} through schedd2 queue default: not now (settings)" in words(tower.environment, pandaid)
+    (at_the_ce,) = explain(tower.environment, "--ce", CE[1])
+    assert (at_the_ce["state"], reasons(at_the_ce)) == ("out of reach", {"settings"})
+
+    beat(tower, "submitter-condor", "status-condor", host="elsewhere")
+    assert reasons(assert_explained(tower.environment, pandaid)) == set()
+    assert reasons(*explain(tower.environment, "--ce", CE[1])) == set()
+
+
+def test_that_the_submit_point_of_a_job_is_gone_from_the_configuration_is_told(new_tower: MakeTower) -> None:
+    tower = new_tower(core=FAR.replace("<host>elsewhere</host>", ""))
+    beat(tower, *PANDA_DAEMONS, *CONDOR_DAEMONS)
+    pandaid = tower.taken()
+    tower.once("panda2condor", "heartbeat", "submitter-condor")
+    assert reasons(assert_explained(tower.environment, pandaid, f"{CE[1]} through schedd2")) == set()
+    path = Path(tower.environment["ACTCONFIGARC"])
+    path.write_text(path.read_text().replace("schedd2", "schedd3"))
+    told = assert_explained(
+        tower.environment, pandaid, "behind the submit point schedd2, which is not in the configuration"
+    )
+    assert reasons(told) == {"settings"}

@@ -153,3 +153,16 @@ def test_lanes_behind_a_submit_point_of_another_host_are_left_to_that_host(tower
     work = Work(tower, lanes, lambda key: 0)
     Runner(work, threads=2, lane_deadline_s=60).once()
     assert work.passes == Counter(lanes[:3])
+
+
+def test_where_ces_are_is_read_once_for_all_of_them(tower: Tower) -> None:
+    context = tower._context
+    lone, *others = (tower.ce_of(tower.place(f"ce{n}")) for n in range(1, 7))
+
+    def cost(*ce_ids: int) -> int:
+        before = context.db.statements
+        assert context.reached(ce_ids) == set(ce_ids)
+        return context.db.statements - before
+
+    assert cost(*others) == cost(lone) > 0
+    assert cost(lone, *others) == 0

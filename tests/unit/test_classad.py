@@ -25,7 +25,7 @@ SPEC = JobSpec(
 )  # fmt: skip
 BARE = JobSpec(name="bare", executable="/bin/true")
 TOKEN = "act.0a1b.7.1.00ff"
-IWD = Path("/var/lib/act/work/condor/00/job")
+IWD = Path("/var/lib/act/jobs/condor/00/job")
 GRID = Place("ce.example.org:9619", "grid", "condor ce.example.org ce.example.org:9619", "/proxies/1.pem", "1")
 ARC = replace(GRID, grid_resource="arc https://ce.example.org:443/arex/rest/1.1")
 POOL, DIRECT = replace(GRID, route="pool"), replace(GRID, route="direct")
@@ -155,8 +155,12 @@ def test_what_a_request_cannot_hold_is_refused(text: str) -> None:
     {"environment": (("A B", "1"),)}, {"extra": {"a b": "1"}}, {"extra": {"a": "$(HOME)"}},
     {"stdout": ""}, {"stdout": "a/b"}, {"stdout": ".."}, {"stdout": "a b"}, {"stdout": "$(x)"}, {"stderr": "a,b"},
     {"stdout": "x", "stderr": "x"}, {"stdout": LAUNCHER}, {"stdout": "x.out", "stderr": "x.log"},
-    {"inputs": (InputFile("a,b", content=""),)}, {"inputs": (InputFile(LAUNCHER, content=""),)},
-    {"inputs": (InputFile("d/a", content=""),)}, {"inputs": (InputFile("a", content="\ud800"),)},
+    {"inputs": (InputFile("a\nb", content=""),)}, {"inputs": (InputFile(LAUNCHER, content=""),)},
+    {"inputs": (InputFile("../a", content=""),)}, {"inputs": (InputFile("/a", content=""),)},
+    {"inputs": (InputFile("a", content="\ud800"),)}, {"inputs": (InputFile("\ud800", content=""),)},
+    {"inputs": (InputFile("a/", stored="x"),)}, {"inputs": (InputFile("a"),)},
+    {"inputs": (InputFile("a", content=""), InputFile("a/b", content=""))},
+    {"inputs": (InputFile("a", "file:///etc/passwd"),)}, {"stdin": "../a"},
     {"inputs": (InputFile("a", content=""), InputFile("a", content=""))},
     {"inputs": (InputFile("a", content=""), InputFile("b", "http://h/a"))},
     {"inputs": (InputFile("a", "http://h/b"), InputFile("b", "http://h/c"))},
@@ -164,7 +168,8 @@ def test_what_a_request_cannot_hold_is_refused(text: str) -> None:
     {"inputs": (InputFile("a", "http://h/a b"),)}, {"inputs": (InputFile("a", "http://h/a,b"),)},
     {"inputs": (InputFile("a", "http://h/$(x)"),)}, {"inputs": (InputFile("a", "http://h/a?b=c"),)},
     {"outputs": (OutputFile("a", "gsiftp://se/a"),)}, {"outputs": (OutputFile("@list"),)},
-    {"outputs": (OutputFile("d/a"),)},
+    {"outputs": (OutputFile("d/../a"),)}, {"outputs": (OutputFile("/a"),)}, {"outputs": (OutputFile("a b/"),)},
+    {"outputs": (OutputFile("/"), OutputFile("d/"))}, {"outputs": (OutputFile("d//"),)},
 ], ids=str)  # fmt: skip
 def test_what_htcondor_would_not_do_is_refused(odd: dict[str, object]) -> None:
     with pytest.raises(BadJobSpec):
@@ -219,6 +224,33 @@ def test_an_output_that_the_job_does_not_write_is_empty_and_others_are_kept(tmp_
     run(spec, tmp_path)
     assert ((tmp_path / "made").read_text(), (tmp_path / "never").read_text()) == ("x\n", "")
     assert request(spec)["My.TransferOutput"] == '"made,never"'
+
+
+def test_inputs_in_directories_and_with_odd_names_arrive_under_other_names(tmp_path: Path) -> None:
+    script = "#!/bin/sh\ncat 'd/e/in put' -\n"
+    inputs = (InputFile("d/e/in put", content="one"), InputFile("it's,$(x)", content="two"),
+              InputFile("d/run", content=script), InputFile("plain", content=""))  # fmt: skip
+    spec = replace(BARE, executable="d/run", stdin="it's,$(x)", inputs=inputs)
+    brought = request(spec)["My.TransferInput"].strip('"').split(",")
+    assert len(set(brought)) == 4 and all("/" not in name and "$" not in name for name in brought)
+    assert set(classad.sandbox(spec, GRID)) == {LAUNCHER, *brought}
+    assert run(spec, tmp_path).stdout == "onetwo"
+
+
+def test_outputs_in_directories_are_there_in_any_case(tmp_path: Path) -> None:
+    spec = replace(BARE, outputs=(OutputFile("out/"), OutputFile("d/e/f")))
+    run(spec, tmp_path)
+    assert (tmp_path / "out").is_dir() and (tmp_path / "d/e/f").read_text() == ""
+    assert request(spec)["My.TransferOutput"] == '"out,d/e/f"'
+    with pytest.raises(BadJobSpec, match="CE of ARC"):
+        request(spec, ARC)
+
+
+def test_all_new_files_are_brought_where_nothing_else_is_said_to_htcondor() -> None:
+    everything = replace(BARE, outputs=(OutputFile("/"),))
+    assert "My.TransferOutput" not in request(everything)
+    assert "My.TransferOutput" in request(BARE)
+    assert classad.shape(Submission(1, TOKEN, everything, "")) != classad.shape(Submission(1, TOKEN, BARE, ""))
 
 
 def test_a_program_from_an_input_needs_no_permission_bit(tmp_path: Path) -> None:

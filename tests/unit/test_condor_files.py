@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from act.errors import JobGone, OutputMissing
+from act.errors import BadJobSpec, CEUnreachable, JobGone, OutputMissing, StorageUnavailable
 from act_condor.files import Directories, Proxies
 
 TOKEN = "act.db.1.1.0123456789abcdef"
@@ -43,9 +43,26 @@ def test_files_belong_to_the_owner_of_jobs(tmp_path: Path) -> None:
     assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (12345, 0o600)
 
 
-@pytest.mark.parametrize("name", ["no-such-file", "a/b", "../secret", "..", ".", "", "\0", "x" * 300])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no-such-file",
+        "a/b",
+        "in.txt/b",
+        "../secret",
+        "d/../../secret",
+        "/in.txt",
+        "d//x",
+        "..",
+        ".",
+        "",
+        "\0",
+        "x" * 300,
+    ],
+)
 def test_what_is_no_file_of_the_job_is_missing(directories: Directories, name: str) -> None:
-    directories.make(TOKEN, {})
+    directories.make(TOKEN, {"in.txt": b""})
+    (directories.of(TOKEN) / "d").mkdir()
     (directories.of(TOKEN).parent / "secret").write_text("secret")
     with pytest.raises(OutputMissing):
         fetched(directories, name)
@@ -62,6 +79,52 @@ def test_what_a_job_made_to_lead_elsewhere_is_missing(directories: Directories, 
     for name in ("link", "hard", "directory", "pipe"):
         with pytest.raises(OutputMissing):
             fetched(directories, name)
+
+
+def test_files_in_directories_are_found_and_read_and_nothing_else(directories: Directories, tmp_path: Path) -> None:
+    path = directories.make(TOKEN, {"act-launch.sh": b"", "a": b"1"})
+    (path / "out/deep").mkdir(parents=True)
+    for name in ("out/b", "out/deep/c", "out/line\nfeed", "out/\udcff"):
+        (path / name).write_text(name.encode(errors="replace").decode())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("secret")
+    (path / "out/link").symlink_to(elsewhere / "secret")
+    (path / "out/folder").symlink_to(elsewhere)
+    (path / "out/hard").hardlink_to(elsewhere / "secret")
+    os.mkfifo(path / "out/pipe")
+    assert directories.files(TOKEN, "", {"act-launch.sh"}) == ["a", "out/b", "out/deep/c"]
+    assert directories.files(TOKEN, "out/", ()) == ["out/b", "out/deep/c"]
+    assert fetched(directories, "out/deep/c") == b"out/deep/c"
+    for folder in ("nothing/", "a/", "..", "out/../../", "out/folder/", "/etc"):
+        assert directories.files(TOKEN, folder, ()) == []
+    for name in ("out/folder/secret", "out/link", "out/hard"):
+        with pytest.raises(OutputMissing):
+            fetched(directories, name)
+
+
+def test_more_levels_than_anybody_wants_are_no_list(directories: Directories) -> None:
+    (directories.make(TOKEN, {}) / "/".join("d" * 60)).mkdir(parents=True)
+    with pytest.raises(OutputMissing, match="50 levels"):
+        directories.files(TOKEN, "", ())
+
+
+def test_files_of_the_store_are_copied_at_their_size_and_in_time(directories: Directories) -> None:
+    directories.make(TOKEN, {})
+    far = time.monotonic() + 60
+    directories.bring(TOKEN, "big", io.BytesIO(bytes(600_000)), 600_000, far)
+    assert fetched(directories, "big") == bytes(600_000)
+    with pytest.raises(BadJobSpec, match="5 bytes"):
+        directories.bring(TOKEN, "small", io.BytesIO(b"1234"), 5, far)
+    with pytest.raises(StorageUnavailable, match="in time"):
+        directories.bring(TOKEN, "late", io.BytesIO(b"1234"), 4, time.monotonic() - 1)
+
+
+def test_what_a_job_put_in_the_way_of_an_input_is_not_written_through(directories: Directories, tmp_path: Path) -> None:
+    (directories.make(TOKEN, {}) / "in").symlink_to(tmp_path / "target")
+    with pytest.raises(CEUnreachable):
+        directories.bring(TOKEN, "in", io.BytesIO(b"x"), 1, time.monotonic() + 60)
+    assert not (tmp_path / "target").exists()
 
 
 def test_a_directory_is_removed_with_all_in_it_and_not_what_it_leads_to(

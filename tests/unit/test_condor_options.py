@@ -13,6 +13,7 @@ from act.x509 import make_proxy
 from act_condor.ce import factory
 from act_condor.holds import Policy
 from act_condor.options import read
+from tests.fakes import Stored
 
 
 def address(submit_point: str = "", **options: str) -> CEAddress:
@@ -60,4 +61,4 @@ def test_an_option_that_makes_no_sense_is_told_and_the_ce_not_used(
         read(address("s", **options))
     certificate, key = (path.read_bytes() for path in TestCA(tmp_path).user("alice"))
     with pytest.raises(CredentialError, match=told):
-        factory(address("s", **options), Proxy(1, "", "alice", make_proxy(certificate, key, 3600)))
+        factory(address("s", **options), Proxy(1, "", "alice", make_proxy(certificate, key, 3600)), Stored())

@@ -4,99 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import pytest
-from click.testing import CliRunner, Result
+from conversion_cases import CASES, CREATED, JOB, converted, established, summary, with_rules
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from act.errors import BadJobSpec, ConfigError
 from act.interfaces import plugin
-from act.model import JobSpec, Submission
-from act_atlas.cli import convert as command
-from act_atlas.config import ATLAS_VARIABLE, AtlasConfig, load_atlas
-from act_atlas.conversion import RULES, Conversion, convert
+from act.model import Submission
+from act_atlas.config import AtlasConfig
+from act_atlas.conversion import RULES, convert
 from act_atlas.pandajob import PandaJob
-from act_atlas.queueinfo import BadQueue, Endpoint, QueueInfo, from_facts
+from act_atlas.queueinfo import Endpoint, QueueInfo
 
-DATA = Path(__file__).parent / "data"
-CASES = json.loads((DATA / "conversion-cases.json").read_text())
-CREATED = datetime.fromisoformat(CASES["created"]).timestamp()
-NAME = CASES["queue"]
-JOB = {"PandaID": 7, "prodSourceLabel": "managed", "jobName": "j"}
-# What the expected attributes of HTCondor leave out.
-LEFT_OUT = {"+maxMemory", "TransferInputFiles", "Output", "Error", "UserLog"}
 IDS = [f"{n}-{'truepilot' if c['site']['truepilot'] else 'nordugrid'}" for n, c in enumerate(CASES["cases"])]
-
-
-def config_text(**queues: str) -> str:
-    """A configuration with what the cases need, and rules for single queues."""
-    sections: dict[str, str] = {}
-    for path, value in CASES["config"].items():
-        section, name = path.split("/")
-        sections[section] = sections.get(section, "") + f"<{name}>{value}</{name}>"
-    body = "".join(f"<{name}>{inner}</{name}>" for name, inner in sections.items())
-    rules = "".join(f'<queue name="{name}"><rules>{inner}</rules></queue>' for name, inner in queues.items())
-    return f"<config>{body}<queues>{rules}</queues></config>"
-
-
-@pytest.fixture(scope="module")
-def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("etc") / "aCTConfigATLAS.xml"
-    path.write_text(config_text())
-    return path
-
-
-@pytest.fixture(scope="module")
-def config(config_file: Path) -> AtlasConfig:
-    return load_atlas(config_file)
-
-
-def with_rules(tmp_path: Path, rules: str) -> AtlasConfig:
-    path = tmp_path / "aCTConfigATLAS.xml"
-    path.write_text(config_text(Q=rules))
-    return load_atlas(path)
-
-
-def converted(config: AtlasConfig, *, truepilot: bool = True, flavour: str = "arc", **fields: Any) -> Conversion:
-    queue = QueueInfo("Q", "Q", truepilot=truepilot, maxwalltime_min=2880, walltime_told=True)
-    return convert(PandaJob(JOB | fields), queue, config, flavour=flavour, created=CREATED)
-
-
-def summary(spec: JobSpec, flavour: str = "arc") -> dict[str, Any]:
-    result: dict[str, Any] = plugin("act.ce", flavour).summary(spec)
-    return result
 
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=IDS)
 def test_the_established_request_comes_out_exactly(config: AtlasConfig, case: dict[str, Any]) -> None:
-    made = convert(
-        PandaJob.parse(case["job"]), from_facts(NAME, case["site"]), config,
-        flavour="arc", created=CREATED, rowid=case["rowid"], metadata=case["metadata"],
-    )  # fmt: skip
+    made = established(case, config, "arc")
     assert summary(made.spec) == case["xrsl"]
-
-
-@pytest.mark.parametrize("case", [c for c in CASES["cases"] if c["classad"]], ids=lambda c: str(c["rowid"]))
-def test_the_established_attributes_come_out_exactly(config: AtlasConfig, case: dict[str, Any]) -> None:
-    made = convert(
-        PandaJob.parse(case["job"]), from_facts(NAME, case["site"]), config,
-        flavour="condor", created=CREATED, rowid=case["rowid"], metadata=case["metadata"],
-    )  # fmt: skip
-    found = summary(made.spec, "condor")
-    assert {key: value for key, value in found.items() if key not in LEFT_OUT} == case["classad"]
 
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=IDS)
 def test_the_order_of_arguments_and_variables_is_kept(config: AtlasConfig, case: dict[str, Any]) -> None:
-    made = convert(
-        PandaJob.parse(case["job"]), from_facts(NAME, case["site"]), config,
-        flavour="arc", created=CREATED, rowid=case["rowid"], metadata=case["metadata"],
-    )  # fmt: skip
+    made = established(case, config, "arc")
     assert [name for name, _ in made.spec.environment] == list(case["xrsl"]["environment"])
 
 
@@ -195,50 +131,6 @@ def test_any_text_gives_a_request_or_a_reason(config: AtlasConfig, text: str) ->
         convert(PandaJob.parse(text), QueueInfo("Q", "Q"), config, flavour="arc", created=CREATED)
 
 
-@pytest.mark.parametrize(("fields", "total_mb"), [
-    ({"minRamCount": 30000}, 30000), ({"minRamCount": 2001}, 2500), ({"minRamCount": 1}, 500), ({}, 4000),
-    ({"coreCount": 8}, 4000), ({"coreCount": 8, "minRamCount": 16001}, 16500), ({"prodSourceLabel": "user"}, 4000),
-])  # fmt: skip
-def test_memory_of_a_pilot_for_htcondor_is_the_whole_jobs_rounded_up(
-    config: AtlasConfig, fields: dict[str, Any], total_mb: int
-) -> None:
-    assert summary(converted(config, flavour="condor", **fields).spec, "condor")["+maxMemory"] == str(total_mb)
-
-
-@pytest.mark.parametrize(("told", "maximum_min", "cpu_s", "walltime_s"), [
-    (True, 2880, 3601, 7202), (True, 2880, None, 172800), (False, 10080, None, 345600), (False, 10080, 10**6, 345600),
-    (True, 10080, 10**6, 604800), (True, 2880, 60, 3600),
-])  # fmt: skip
-def test_walltime_of_a_pilot_for_htcondor_is_twice_the_jobs_within_limits(
-    config: AtlasConfig, told: bool, maximum_min: int, cpu_s: int | None, walltime_s: int
-) -> None:
-    queue = QueueInfo("Q", "Q", maxwalltime_min=maximum_min, walltime_told=told)
-    made = convert(PandaJob(JOB | {"maxCpuCount": cpu_s}), queue, config, flavour="condor", created=CREATED)
-    assert made.spec.walltime_s == walltime_s
-
-
-def test_a_queue_in_nordugrid_mode_is_never_converted_for_htcondor(config: AtlasConfig) -> None:
-    with pytest.raises(BadQueue, match="true pilots only"):
-        converted(config, truepilot=False, flavour="condor")
-
-
-@pytest.mark.parametrize(("rules", "expected"), [
-    ("<walltime_factor>2</walltime_factor>", {"+MaxRuntime": "14400"}),
-    ("<walltime_at_least_min>4000</walltime_at_least_min>", {"+maxWallTime": "4000"}),
-    ("<walltime_at_most_min>10</walltime_at_most_min>", {"+MaxRuntime": "600"}),
-    ("<memory_mb_per_core>2400</memory_mb_per_core>", {"+maxMemory": "4800"}),
-    ("<memory_factor>1.5</memory_factor>", {"+maxMemory": "6000"}),
-    ("<priority>28</priority>", {"JobPrio": "28"}),
-    ("<request_disk>1</request_disk>", {"RequestDisk": str(2500 * 1024)}),
-    ('<attribute name="WantX" value="true"/>', {"+WantX": "true"}),
-    ('<attribute name="Label" value="x y"/>', {"+Label": '"x y"'}),
-])  # fmt: skip
-def test_exceptions_of_single_sites_hold_for_htcondor_too(tmp_path: Path, rules: str, expected: dict[str, Any]) -> None:
-    spec = converted(with_rules(tmp_path, rules), flavour="condor", maxCpuCount=3600, coreCount=2).spec
-    made = summary(spec, "condor")
-    assert {key: made[key] for key in expected} == expected
-
-
 @pytest.mark.parametrize(("rules", "expected"), [
     ("<walltime_from_job>1</walltime_from_job>", {"walltime_min": 90}),
     ("<walltime_from_job>1</walltime_from_job><walltime_factor>2</walltime_factor>", {"walltime_min": 180}),
@@ -312,97 +204,3 @@ def test_inputs_come_from_the_queues_own_storage_if_it_has_one(tmp_path: Path) -
 def test_an_input_url_that_leads_nowhere_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError, match="input_url"):
         with_rules(tmp_path, f"<input_url>{url}</input_url>")
-
-
-class Files:
-    """The command with a case's files."""
-
-    def __init__(self, directory: Path, config: Path, case: dict[str, Any]) -> None:
-        self.config, self.case = config, case
-        self.queue, self.job, self.meta = (directory / n for n in ("queue.json", "job", "meta.json"))
-        self.queue.write_text(json.dumps(case["site"]))
-        self.job.write_text(case["job"])
-        self.meta.write_text(json.dumps(case["metadata"]))
-
-    def run(self, *more: str, name: str = NAME, flavour: str = "arc") -> Result:
-        arguments = ["--flavour", flavour, "--queue", self.queue, "--name", name, "--job", self.job, "--metadata",
-                     self.meta, "--created", CASES["created"], "--rowid", self.case["rowid"], *more]  # fmt: skip
-        return CliRunner().invoke(command, [str(a) for a in arguments], env={ATLAS_VARIABLE: str(self.config)})
-
-
-@pytest.fixture
-def files(tmp_path: Path, config_file: Path) -> Files:
-    return Files(tmp_path, config_file, CASES["cases"][0])
-
-
-@pytest.mark.parametrize("keyed", [True, False])
-def test_the_command_prints_the_case_as_json(files: Files, keyed: bool) -> None:
-    if keyed:
-        files.queue.write_text(json.dumps({NAME: files.case["site"]}))
-    result = files.run("--format", "json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, files.case["xrsl"])
-
-
-def test_the_command_speaks_htcondor_too(files: Files) -> None:
-    expected = files.case["classad"]
-    found = json.loads(files.run("--format", "json", flavour="condor").stdout)
-    assert {key: found[key] for key in expected} == expected
-    told = files.run("--why", flavour="condor").stdout
-    assert "My.MaxRuntime = 7200\n" in told
-    assert "walltime_s = 7200 because the job's maxCpuCount; x 2 for slow worker nodes" in told
-
-
-def test_the_command_says_that_htcondor_has_no_nordugrid_mode(files: Files) -> None:
-    files.queue.write_text(json.dumps(files.case["site"] | {"truepilot": False}))
-    result = files.run(flavour="condor")
-    assert (result.exit_code, "true pilots only" in result.stderr) == (2, True)
-
-
-def test_the_command_prints_the_request_and_why(files: Files) -> None:
-    result = files.run("--why")
-    assert result.exit_code == 0
-    assert result.stdout.startswith("&(executable=")
-    assert "walltime_min = 10080 because true pilot: the queue's maxwalltime" in result.stdout
-    for key in files.case["xrsl"]:
-        assert f"\n{key} " in result.stdout
-
-
-def test_the_command_reads_cric(files: Files) -> None:
-    files.queue.write_text((DATA / "cric-pandaqueues.json").read_text())
-    result = files.run(name="ARC-TEST-2")
-    assert result.exit_code == 0
-    assert '"-q" "ARC-TEST-2"' in result.stdout
-
-
-@pytest.mark.parametrize(("file", "content", "told"), [
-    ("job", "PandaID=1&prodSourceLabel=user&coreCount=x", "coreCount = 'x'"),
-    ("job", "", "no fields"),
-    ("queue", '{"OTHER": {}}', "no queue 'TESTQ' (there: OTHER)"),
-    ("queue", "[1]", "not a JSON object"),
-    ("queue", "{", "not valid JSON"),
-    ("queue", '{"truepilot": "perhaps"}', "truepilot = 'perhaps'"),
-    ("meta", "?", "not valid JSON"),
-])  # fmt: skip
-def test_bad_input_is_told_with_its_file_and_exit_code_2(files: Files, file: str, content: str, told: str) -> None:
-    path: Path = getattr(files, file)
-    path.write_text(content)
-    result = files.run()
-    assert result.exit_code == 2
-    assert str(path) in result.stderr
-    assert told in result.stderr
-
-
-def test_a_file_that_is_not_there_or_not_text_is_told(files: Files) -> None:
-    files.job.write_bytes(b"\xff\xfe")
-    assert files.run().exit_code == 2
-    files.job.unlink()
-    result = files.run()
-    assert (result.exit_code, str(files.job) in result.stderr) == (2, True)
-
-
-def test_bad_configuration_has_exit_code_78(files: Files, tmp_path: Path) -> None:
-    files.config = tmp_path / "bad.xml"
-    files.config.write_text("<config><pandas/></config>")
-    result = files.run()
-    assert result.exit_code == 78
-    assert "bad.xml:1: element pandas: unknown; did you mean 'panda'?" in result.stderr

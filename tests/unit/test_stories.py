@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,6 +142,15 @@ def test_an_attempt_that_may_go_nowhere_says_so() -> None:
 def test_a_ce_is_left_alone_only_if_all_hosts_that_could_speak_to_it_do(breakers: tuple[Any, ...], shut: bool) -> None:
     at = moment("submitter-fake", hosts=("h1", "h2"))
     assert bool(places.unwell(at, Health(URL, breakers), "submitter-fake")) is shut
+
+
+@pytest.mark.parametrize(("shut_at", "shut"), [("h1", True), ("h2", False)])
+def test_only_the_host_of_its_submit_point_counts_for_what_is_behind_it(shut_at: str, shut: bool) -> None:
+    ces = {"submit_point": [{"name": "schedd", "flavour": "fake", "host": "h1"}]}
+    config = CoreConfig.model_validate({"ces": ces})
+    at = replace(moment("submitter-fake", hosts=("h1", "h2")), config=config)
+    holds = places.unwell(at, Health(URL, (breaker(shut_at),), submit_point="schedd"), "submitter-fake")
+    assert [hold.why for hold in holds] == [Why.BREAKER] * shut
 
 
 def test_the_soonest_of_several_hosts_tries_a_ce_again() -> None:

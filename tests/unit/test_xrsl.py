@@ -14,6 +14,7 @@ from act.model import InputFile, JobSpec, OutputFile, Submission
 from act_arc import xrsl
 from act_arc.ce import factory
 from act_arc.simulator import rsl
+from act_arc.xrsl import Upload
 
 TOKEN = "act.0123456789abcdef.4711.1.fedcba9876543210"
 SPEC = JobSpec(
@@ -94,13 +95,24 @@ def test_inputs_of_the_tower_are_waited_for_at_their_full_size() -> None:
 def test_a_job_without_such_inputs_waits_for_a_marker() -> None:
     found = read(replace(SPEC, inputs=SPEC.inputs[1:]))
     assert found.uploads == {xrsl.ARM_FILE}
-    assert xrsl.uploads(replace(SPEC, inputs=())) == [(xrsl.ARM_FILE, xrsl.ARM_CONTENT)]
+    assert xrsl.uploads(replace(SPEC, inputs=())) == [Upload(xrsl.ARM_FILE, 1, xrsl.ARM_CONTENT)]
 
 
 def test_what_is_uploaded_has_the_size_that_was_announced() -> None:
-    assert {name: str(len(content)) for name, content in xrsl.uploads(SPEC)} == {
-        "job.out": dict(read(SPEC).inputs)["job.out"]
-    }
+    assert xrsl.uploads(SPEC) == [Upload("job.out", 9, b"PandaID=1")]
+    assert dict(read(SPEC).inputs)["job.out"] == "9"
+
+
+def test_files_of_the_store_are_uploaded_at_the_size_that_they_have_there() -> None:
+    spec = replace(SPEC, inputs=(InputFile("d/run", stored="inputs/1/run", size=12, executable=True),), stdin="d/run")
+    assert (read(spec).inputs, read(spec).uploads, read(spec).stdin) == ((("d/run", "12"),), {"d/run"}, "d/run")
+    assert read(spec).executables == ("d/run",)
+    assert xrsl.uploads(spec) == [Upload("d/run", 12, stored="inputs/1/run")]
+
+
+def test_outputs_can_be_directories_and_all_there_is() -> None:
+    spec = replace(SPEC, outputs=(OutputFile("out/"), OutputFile("/")))
+    assert '("out/" "")("/" "")' in xrsl.render(Submission(1, TOKEN, spec, "grid"))
 
 
 def test_url_options_stand_after_the_host() -> None:
@@ -168,6 +180,9 @@ def test_shell_characters_are_spelt_by_variables_that_exist_only_then() -> None:
         replace(SPEC, extra={'x")(executable': "y"}),
         replace(SPEC, inputs=(InputFile("a", source="/etc/passwd"),)),
         replace(SPEC, inputs=(InputFile("a"),)),
+        replace(SPEC, inputs=(InputFile("/a", stored="x"),)),
+        replace(SPEC, inputs=(InputFile("a/", stored="x"),)),
+        replace(SPEC, stdin="../a"),
         replace(SPEC, inputs=(InputFile("../a", content=""),)),
         replace(SPEC, inputs=(InputFile("a", content="\ud800"),)),
         replace(SPEC, inputs=(InputFile("a", content="1"), InputFile("a", content="2"))),
