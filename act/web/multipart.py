@@ -17,7 +17,7 @@ from act.web.bodies import PIECE, Body
 from act.web.errors import BadRequest
 
 HEAD_BYTES = 16 << 10  # of the headers of a part
-LONGEST_BOUNDARY = 70  # RFC 2046, 5.1.1
+LONGEST_BOUNDARY = 200  # RFC 2046 has 70, and some clients go a bit beyond it
 _LONG_HEAD = "the head of a part of the request is too long"
 
 

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.needs import unavailable
+from tests.signals import hear_ctrl_c
 
 RELEASE = "act-client==1.0.0"
 COMMAND_S = 300
@@ -76,8 +77,9 @@ class ActClient:
         }  # fmt: skip
         command = [*self._namespace(), str(self._act), "--conf", str(self.home / "config.yaml"), *arguments]
         return subprocess.Popen(
-            command, cwd=self.home, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            command, cwd=self.home, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=hear_ctrl_c,
+        )  # fmt: skip
 
     def __call__(self, *arguments: str, fails: bool = False) -> str:
         """What a command says."""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.signals import hear_ctrl_c
+
 pytestmark = pytest.mark.slow
 
 DEMO = (sys.executable, "-m", "act.cli", "demo")
@@ -61,11 +63,6 @@ def test_a_newcomer_has_a_job_done_by_the_tower_that_stays(tmp_path: Path) -> No
     demo.communicate(timeout=60)
     assert demo.returncode == 0
     assert processes_below(tmp_path) == []
-
-
-def hear_ctrl_c() -> None:
-    """A process that a shell started in the background ignores SIGINT, and so would all its children."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_ctrl_c_stops_everything(tmp_path: Path) -> None:

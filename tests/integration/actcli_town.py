@@ -21,6 +21,7 @@ from act.daemons import registry
 from act.simulation import TestCA
 from act_arc.simulator import ArcSimulator
 from tests.integration.web_scene import Scene
+from tests.signals import hear_ctrl_c
 
 DAEMONS = ("client2arc", "submitter-arc", "status-arc", "fetcher-arc", "canceller-arc", "clientstatus", "cleaner-arc")
 EAGER = """<polling><status_s>0.1</status_s><missing_s>0.1</missing_s></polling>
@@ -116,7 +117,7 @@ class Town:
         """A command of alice's in a process of its own."""
         command = [sys.executable, "-m", "act.cli.user", *arguments]
         return subprocess.Popen(command, env=os.environ | self.environment, cwd=self.home, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE)  # fmt: skip
+                                stderr=subprocess.PIPE, preexec_fn=hear_ctrl_c)  # fmt: skip
 
     def ids(self, *chosen: str) -> list[int]:
         """Of alice's jobs that ``actcli stat`` shows."""

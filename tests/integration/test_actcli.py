@@ -184,8 +184,9 @@ def on_terminal(town: Town, environment: dict[str, str], *arguments: str) -> lis
     """What a terminal of 60 columns is sent by a command of alice's."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 20, 60, 0, 0))
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen([sys.executable, "-m", "act.cli.user", *arguments], stdout=theirs, stderr=theirs,
-                               env=os.environ | town.environment | environment | {"TERM": "xterm"})  # fmt: skip
+                               env=inherited | town.environment | environment | {"TERM": "xterm"})  # fmt: skip
     os.close(theirs)
     told = b""
     with os.fdopen(ours, "rb", buffering=0) as terminal, suppress(OSError):  # EIO: nobody has the other end any more
