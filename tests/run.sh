@@ -1,8 +1,8 @@
 #!/bin/bash
 # run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in three turns, or just what the arguments choose.
-# First what needs no real CE, four at a time, as they mostly wait, the longest first; then what real CEs take part in,
-# in three groups side by side (mark group), as what disturbs a CE must not meet others there; in the end alone
-# what measures a pace.
+# First what needs no real CE, three at a time, the longest first, and beside it what HTCondor takes part in, which mostly
+# waits; then the other groups with real CEs (mark group), as what disturbs a CE must not meet others there; in the end
+# alone what measures a pace.
 # CEs of the test grid that the tests bring up are stopped in the end.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -19,29 +19,33 @@ stop_ours() {
     [ -z "$ours" ] || tests/grid/down.sh $ours
 }
 trap stop_ours EXIT
+trap 'trap "" TERM; kill 0; wait; exit 130' INT TERM # what a shell starts in the background ignores Ctrl-C
 
 if [ $# -gt 0 ]; then
     "$python" -m pytest "$@"
     exit
 fi
-# group NAME: a group of the tests with real middleware; what it says comes in one piece.
+# group NAME: a group of the tests with real middleware; what it says comes in one piece. "others": those without.
 group() {
     local said code=0
+    if [ "$1" = others ]; then
+        "$python" -m pytest -n 3 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults \
+            tests/contract tests/integration tests/unit
+        return
+    fi
     said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance 2>&1) || code=$?
     echo "$said"
     return $code
 }
-groups() {
+# turn NAME...: groups side by side.
+turn() {
     local pids=() code=0 name pid
-    for name in arc contract pools; do
-        group $name &
+    for name in "$@"; do
+        group "$name" &
         pids+=($!)
     done
     for pid in "${pids[@]}"; do wait "$pid" || code=$?; done
     return $code
 }
 
-"$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults tests/contract \
-    tests/integration tests/unit &&
-    groups &&
-    "$python" -m pytest -m pace tests/contract tests/acceptance
+turn others pools && turn arc contract && "$python" -m pytest -m pace tests/contract tests/acceptance
