@@ -9,8 +9,13 @@ CE ?= sim
 STAY ?=
 JOBS ?= 1000
 PYTEST ?=
+DESTDIR ?=
+PREFIX ?= /opt/act
+EXTRAS ?=
+PYTHON3 ?= python3
+UNITDIR ?= /usr/lib/systemd/system
 
-.PHONY: help demo test test-faults check bench clean
+.PHONY: help demo test test-faults check bench install clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +41,9 @@ check: $(VENV)/.act-check ## ruff and mypy --strict
 bench: $(VENV)/.act-test ## Drive JOBS=1000 jobs through tower and simulators on MariaDB and print the figures
 	@PYTHON=$(abspath $(PYTHON)) tests/setup.sh
 	@$(PYTHON) -m bench --jobs $(JOBS)
+
+install: ## For packagers: environment at PREFIX=/opt/act, units, examples, completions below DESTDIR (EXTRAS=mysql,condor)
+	@PYTHON=$(PYTHON3) EXTRAS=$(EXTRAS) systemd/install.sh '$(DESTDIR)' '$(PREFIX)' '$(UNITDIR)'
 
 clean: ## Remove what these commands made here
 	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis bench/latest.json

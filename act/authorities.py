@@ -11,6 +11,7 @@ import datetime
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -36,6 +37,18 @@ _SPELLINGS = re.compile(r"/(?:emailAddress|email|e)=", re.IGNORECASE), re.compil
 def same_spelling(name: str) -> str:
     """A name in slash form with one spelling for what grid software spells differently."""
     return _SPELLINGS[1].sub("/UID=", _SPELLINGS[0].sub("/emailAddress=", name))
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA for people to look at. Times in seconds since the epoch; ends: of its certificate, crl_ends: of the
+    revocation list that runs out first, None if there is none or it has no end. trouble: of its lists, "" if none."""
+
+    name: str
+    ends: float
+    has_crl: bool
+    crl_ends: float | None
+    trouble: str
 
 
 class Authorities:
@@ -81,6 +94,31 @@ class Authorities:
             self._check_revocation(signed, issuer, bases, now)
         return list(path)
 
+    def survey(self) -> list[Authority]:
+        """All CAs by name, with how their revocation lists are. Raises ConfigError if there is no directory."""
+        found = [self._surveyed(ca, bases) for ca, bases in self._load().items()]
+        return sorted(found, key=lambda a: a.name)
+
+    def _surveyed(self, ca: x509.Certificate, bases: set[str]) -> Authority:
+        lists, trouble = [], ""
+        for path in self._crl_files(bases):
+            try:
+                crl = self._crls.get(path)
+            except CredentialError as error:
+                trouble = str(error)
+                continue
+            if crl is not None and crl.issuer == ca.subject:
+                lists.append(crl)
+                trouble = trouble or ("" if _signed_by(crl, ca) else "its revocation list is not signed by it")
+        ends = [crl.next_update_utc.timestamp() for crl in lists if crl.next_update_utc is not None]
+        has_crl = bool(lists or trouble)
+        return Authority(
+            slashed(ca.subject), ca.not_valid_after_utc.timestamp(), has_crl, min(ends, default=None), trouble
+        )
+
+    def _crl_files(self, bases: set[str]) -> list[Path]:
+        return [self._directory / f"{base}.r{n}" for base in sorted(bases) for n in range(10)]
+
     def _load(self) -> dict[x509.Certificate, set[str]]:
         """All CAs, and the names their files go by, without endings."""
         found: dict[x509.Certificate, set[str]] = {}
@@ -111,7 +149,7 @@ class Authorities:
         self, signed: x509.Certificate, issuer: x509.Certificate, bases: set[str], now: float
     ) -> None:
         ca = slashed(issuer.subject)
-        for path in (self._directory / f"{base}.r{n}" for base in sorted(bases) for n in range(10)):
+        for path in self._crl_files(bases):
             crl = self._crls.get(path)
             if crl is None or crl.issuer != issuer.subject:
                 continue

@@ -12,6 +12,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
+from act.doctor.check import Examination
 from act.errors import ConfigError, JobError
 from act.explain.story import Asked, Story
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
@@ -165,6 +166,13 @@ class Application(Protocol):
 
         connection: an open snapshot; moment: `act.explain.moment.Moment`. The core adds the stories of attempts.
         """
+
+    def overdue(self, connection: Any) -> list[str]:
+        """What it owes its far side for so long that somebody has to look, as lines; connection: an open snapshot."""
+
+    def doctor(self, context: Any) -> Iterable[Examination]:
+        """Looks at what it needs beside the core, for `actctl doctor`. context: `act.daemons.context.Context`, whose
+        calls end in time. Looks change nothing, and may raise."""
 
 
 def plugins(group: str) -> dict[str, Any]:

@@ -41,17 +41,25 @@ class CricSource:
 
     def refresh(self) -> QueueTable:
         """Fetch, and keep as the last good answer. Raises SourceUnreachable; then the last good one stays."""
+        body, table = self._fetched()
+        try:
+            write_file(self._file, body)
+        except OSError as exc:
+            raise SourceUnreachable(f"{self._file} cannot be written: {exc.strerror}") from exc
+        return table
+
+    def fetch(self) -> QueueTable:
+        """Fetch for one look. Raises SourceUnreachable."""
+        return self._fetched()[1]
+
+    def _fetched(self) -> tuple[bytes, QueueTable]:
         url = self._config.cric.url
         body = self._read(url) if url else b"{}"
         table = self._table(body, time.time(), url)
         if url and not table.queues:
             told = f", first problem: {table.problems[0]}" if table.problems else ""
             raise SourceUnreachable(f"{url} has no queue for this tower (pilot_manager, state){told}")
-        try:
-            write_file(self._file, body)
-        except OSError as exc:
-            raise SourceUnreachable(f"{self._file} cannot be written: {exc.strerror}") from exc
-        return table
+        return body, table
 
     def load(self) -> QueueTable:
         """The last good answer, read again only when it has changed. Raises SourceUnreachable if there is none."""

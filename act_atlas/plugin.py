@@ -9,10 +9,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from act.config import load_core
+from act.doctor.check import Examination
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
+from act.explain.words import span
 from act_atlas import db, supply
 from act_atlas.config import ATLAS_FILE, load_atlas
+
+LATE_S = 600.0  # several tries have failed then, and PanDA waits for a good deal longer
 
 
 class Atlas:
@@ -66,6 +70,26 @@ class Atlas:
         from act_atlas import explain  # only actctl needs it
 
         return explain.explain(connection, moment, asked, name)
+
+    def overdue(self, connection: Connection) -> list[str]:
+        """Jobs that PanDA soon gives up, for want of a word from us."""
+        panda = load_atlas().panda
+        jobs, longest_s = db.unheard(
+            connection,
+            first_s=panda.first_heartbeat_s + LATE_S,
+            next_s=panda.heartbeat_s + LATE_S,
+            final_s=panda.final_grace_s + LATE_S,
+            retry_s=panda.retry_s,
+        )
+        if not jobs:
+            return []
+        return [f"PanDA has not heard of {jobs} jobs in time, of one for {span(longest_s)}: see the log of heartbeat"]
+
+    def doctor(self, context: Any) -> Iterable[Examination]:
+        """What it needs beside the core."""
+        from act_atlas import doctor  # only actctl needs it
+
+        return doctor.examinations(context)
 
 
 application = Atlas()

@@ -33,7 +33,8 @@ group() {
             tests/contract tests/integration tests/unit
         return
     fi
-    said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance 2>&1) || code=$?
+    said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance \
+        tests/integration 2>&1) || code=$?
     echo "$said"
     return $code
 }
@@ -48,4 +49,4 @@ turn() {
     return $code
 }
 
-turn others pools && turn arc contract && "$python" -m pytest -m pace tests/contract tests/acceptance
+turn others pools && turn arc contract units && "$python" -m pytest -m pace tests/contract tests/acceptance

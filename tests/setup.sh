@@ -6,11 +6,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DEBIAN_FRONTEND=noninteractive
 
-# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; the last line: for tests/grid.
+# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; systemd, dbus: what the units are tried with; the
+# last line: for tests/grid.
 packages=(mariadb-server-core mariadb-client-core
     xrootd-server xrootd-plugins xrootd-server-plugins
     voms-server voms-mysql-plugin voms-clients nordugrid-arc-client
     gcc python3-dev python3-venv pkg-config libmariadb-dev
+    systemd dbus
     debootstrap openssl curl procps util-linux mount)
 
 missing=()

@@ -13,6 +13,8 @@ import click
 
 from act import __version__
 from act.cli import setup, show
+from act.cli.alive import alive
+from act.cli.doctor import doctor
 from act.cli.explain import explain
 from act.cli.web import web
 from act.config import CORE_FILE, CoreConfig, load_core
@@ -166,6 +168,8 @@ def status(watch: float | None) -> None:
         click.clear()
 
 
+main.add_command(alive)
+main.add_command(doctor)
 main.add_command(explain)
 main.add_command(web)
 

@@ -12,6 +12,7 @@ from act.client import db
 from act.client.states import MAKERS
 from act.client.tables import APP
 from act.config import CORE_FILE, load_core
+from act.doctor.check import Examination
 from act.errors import ConfigError
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
@@ -59,6 +60,16 @@ class Client:
         from act.client import explain  # only who asks needs it
 
         return explain.explain(connection, moment, name) if asked is Asked.ROW else None
+
+    def overdue(self, connection: Connection) -> list[str]:
+        """People ask; nobody waits to be told."""
+        return []
+
+    def doctor(self, context: Any) -> Iterable[Examination]:
+        """What it needs beside the core."""
+        from act.client import doctor  # only actctl needs it
+
+        return doctor.examinations(context)
 
 
 application = Client()

@@ -47,35 +47,47 @@ class Context:
         Raises CredentialError if the proxy, or the token where the CE takes one, cannot be read or has run out.
         """
         self._used.add(lane)
-        row, credential, token = self.db.read("ce", lambda c: self._credentials(c, lane))
-        address = self.address(row)
+        row, credential, token = self.db.read("ce", lambda c: self._of_lane(c, lane))
         generation = (credential.generation, token.generation if token is not None else 0)
-        if token is None:
-            _check_usable(credential, f"proxy of role '{credential.role}'")
         with self._lock:
             known = self._ces.get(lane)
         if known is not None and known[0] == generation:
             return known[1]
         self.forget_ce(lane)
-        proxy = self.proxy(credential)
-        if token is not None:
-            proxy = replace(proxy, token=self._unsealed(token.token).decode())
-        opened = faults.port("ce", self.factory(address.flavour)(address, proxy, self.store), CEUnreachable)
+        opened = self._open(row, credential, token)
         with self._lock:
             self._ces[lane] = (generation, opened)
         return opened
 
-    def _credentials(self, connection: Connection, lane: Lane) -> tuple[AnyRow, AnyRow, AnyRow | None]:
-        """Rows of a lane: its CE, its proxy, and the token if the CE is configured to take one."""
+    def look_at_ce(self, row: Any, proxy_id: int) -> ComputeElement:
+        """A CE opened for one look: whoever asks closes it. row: as of ``ces``, where it need not be yet.
+
+        Raises CredentialError like `ce`. May be called by several threads.
+        """
+        return self._open(row, *self.db.read("ce", lambda c: self._credentials(c, row.url, proxy_id)))
+
+    def _open(self, row: Any, credential: AnyRow, token: AnyRow | None) -> ComputeElement:
+        address, proxy = self.address(row), self.proxy(credential)
+        if token is not None:
+            proxy = replace(proxy, token=self._unsealed(token.token).decode())
+        return faults.port("ce", self.factory(address.flavour)(address, proxy, self.store), CEUnreachable)
+
+    def _of_lane(self, connection: Connection, lane: Lane) -> tuple[AnyRow, AnyRow, AnyRow | None]:
+        """Rows of a lane: its CE, and the credentials."""
         ce = ces.get(connection, lane.ce_id)
-        proxy = credentials.get(connection, lane.proxy_id)
-        if self.config.ces.at(ce.url).token is None:
-            return ce, proxy, None
-        token = credentials.token(connection, ce.url.rstrip("/"))
+        return ce, *self._credentials(connection, ce.url, lane.proxy_id)
+
+    def _credentials(self, connection: Connection, url: str, proxy_id: int) -> tuple[AnyRow, AnyRow | None]:
+        """The proxy, and the token if the CE is configured to take one; what is shown to the CE is usable."""
+        proxy = credentials.get(connection, proxy_id)
+        if self.config.ces.at(url).token is None:
+            _check_usable(proxy, f"proxy of role '{proxy.role}'")
+            return proxy, None
+        token = credentials.token(connection, url.rstrip("/"))
         if token is None:
-            raise CredentialError(f"there is no token for {ce.url} yet: 'actctl daemon proxy --once' tells why")
-        _check_usable(token, f"token for {ce.url}")
-        return ce, proxy, token
+            raise CredentialError(f"there is no token for {url} yet: 'actctl daemon proxy --once' tells why")
+        _check_usable(token, f"token for {url}")
+        return proxy, token
 
     def forget_ce(self, lane: Lane) -> None:
         """Close the lane's connection; the next `ce` opens a new one."""

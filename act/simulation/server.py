@@ -15,7 +15,9 @@ import ssl
 import struct
 import tempfile
 import threading
+import time
 from collections import Counter
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +41,7 @@ class SimServer:
     """
 
     base = ""  # path that `url` ends with
+    ahead_s = 0.0  # by how much its clock is ahead, as far as its answers tell the date
 
     def __init__(self, ca: TestCA, *, port: int = 0, cert_expired: bool = False) -> None:
         self.faults = Faults()
@@ -284,7 +287,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Send an answer; with ``cut`` only half of the body that was announced."""
         body = response.body
         size = body.stat().st_size if isinstance(body, Path) else len(body)
-        headers = {"Content-Length": str(size), **response.headers}
+        date = formatdate(time.time() + self.sim.ahead_s, usegmt=True)
+        headers = {"Content-Length": str(size), "Date": date, **response.headers}
         if cut or self.close_connection:
             self.close_connection = True
             headers["Connection"] = "close"

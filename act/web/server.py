@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
+from gunicorn.systemd import sd_notify
 
 from act.config import CoreConfig, Web
 from act.errors import ConfigError
@@ -34,6 +36,14 @@ class Log(Logger):  # type: ignore[misc]  # gunicorn has no types
         return
 
 
+class _Parent(Arbiter):  # type: ignore[misc]
+    """gunicorn's parent process. That it is ready it tells systemd itself; we add every second that it lives."""
+
+    def murder_workers(self) -> None:
+        super().murder_workers()
+        sd_notify("WATCHDOG=1", self.log)
+
+
 class Server(BaseApplication):  # type: ignore[misc]
     """Serves an app in processes and threads until SIGTERM.
 
@@ -51,6 +61,9 @@ class Server(BaseApplication):  # type: ignore[misc]
         tls = tls_context(config.web)
         self._config, self._web, self.tls = config, config.web, tls
         self.header_s, self.stall_s = config.web.header_s, config.web.stall_s
+
+    def run(self) -> None:
+        _Parent(self).run()
 
     def reload(self) -> None:
         """In the parent, at SIGHUP."""

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from act import faults
+from act.config import CoreConfig
 from act.daemons.base import Daemon
 from act.daemons.context import Context
 from act.errors import ConfigError, CredentialError, SourceUnreachable, StorageUnavailable
 from act.storage import Store
-from act_atlas.config import load_atlas
+from act_atlas.config import AtlasConfig, load_atlas
 from act_atlas.cric import CricSource, http_getter
 from act_atlas.panda import PandaClient, PandaServer, connect
 from act_atlas.queueinfo import QueueInfo
@@ -40,7 +41,7 @@ class AtlasDaemon(Daemon):
         version = proxy.expires if proxy else 0.0
         with self._lock:
             if self._client is None or self._client[0] != version:
-                server = self._server(proxy.pem if proxy else b"")
+                server = panda_server(self.atlas, self.context.config, proxy.pem if proxy else b"")
                 self._client = version, faults.port("panda", connect(server), SourceUnreachable)
             return self._client[1]
 
@@ -49,19 +50,21 @@ class AtlasDaemon(Daemon):
         if self._client is not None:
             self._client[1].close()
 
-    def _server(self, pem: bytes) -> PandaServer:
-        panda, timeouts = self.atlas.panda, self.context.config.timeouts
-        return PandaServer(
-            url=panda.server,
-            ca_dir=self.context.config.ca_dir,
-            protocol=panda.protocol,
-            proxy_pem=pem,
-            token=_token(panda.token_file) if panda.token_file else "",
-            origin=panda.origin,
-            connect_s=timeouts.connect_s,
-            read_s=min(timeouts.read_s, panda.timeout_s),
-            total_s=panda.timeout_s,
-        )
+
+def panda_server(atlas: AtlasConfig, core: CoreConfig, pem: bytes) -> PandaServer:
+    """PanDA as configured. pem: the proxy, if there is no token. Raises CredentialError, ConfigError for the token."""
+    panda, timeouts = atlas.panda, core.timeouts
+    return PandaServer(
+        url=panda.server,
+        ca_dir=core.ca_dir,
+        protocol=panda.protocol,
+        proxy_pem=pem,
+        token=_token(panda.token_file) if panda.token_file else "",
+        origin=panda.origin,
+        connect_s=timeouts.connect_s,
+        read_s=min(timeouts.read_s, panda.timeout_s),
+        total_s=panda.timeout_s,
+    )
 
 
 def _token(path: Path) -> str:

@@ -19,6 +19,7 @@ from act_atlas.db.jobs import (
     take_due,
     to_report,
     told,
+    unheard,
     waiting_and_running,
 )
 from act_atlas.db.tables import LEDGER, SOURCE, pandajobs
@@ -48,5 +49,6 @@ __all__ = [
     "to_archive",
     "to_report",
     "told",
+    "unheard",
     "waiting_and_running",
 ]

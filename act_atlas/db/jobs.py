@@ -201,6 +201,25 @@ def heartbeats_due(connection: Connection) -> tuple[int, float]:
     return int(row[0]), float(row[1] or 0.0)
 
 
+def unheard(
+    connection: Connection, *, first_s: float, next_s: float, final_s: float, retry_s: float
+) -> tuple[int, float]:
+    """(how many jobs PanDA has not heard of for too long, the longest such silence in seconds).
+
+    Too long: for first_s since they came, next_s since it took the last word, final_s since their end. A job that is
+    tried in vain is due again within retry_s.
+    """
+    j = pandajobs.c
+    heard = case((j.told_at > j.since, j.told_at), else_=j.since)
+    allowed = case((j.state.in_(TO_REPORT), final_s), (j.told.is_(None), first_s), else_=next_s)
+    row = connection.execute(
+        select(func.count(), now() - func.min(heard))
+        .where(j.due <= now() + retry_s, now() - heard > allowed)
+        .where(j.sendhb | j.state.in_(TO_REPORT))
+    ).one()
+    return int(row[0]), float(row[1] or 0.0)
+
+
 def to_report(connection: Connection) -> int:
     """Jobs whose end PanDA has not acknowledged yet, for people."""
     query = select(func.count()).select_from(pandajobs).where(pandajobs.c.state.in_(TO_REPORT))

@@ -102,6 +102,9 @@ class PandaClient(Protocol):
     def is_alive(self) -> None:
         """Returns if the server answers."""
 
+    def ahead_s(self) -> float | None:
+        """By how much its clock was ahead of ours in its last answer; None: there was none, or it did not say."""
+
     def close(self) -> None:
         """Give back connections."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -21,6 +23,8 @@ class Http:
         timeout = httpx.Timeout(server.read_s, connect=server.connect_s, pool=server.total_s)
         transport = DeadlineTransport(client_context(server.ca_dir, server.proxy_pem or None), server.total_s)
         self._url = server.url.rstrip("/")
+        self.ahead_s: float | None = None
+        """By how much the server's clock was ahead of ours in its last answer, to a second; None: it did not say."""
         self._client = httpx.Client(transport=transport, headers=headers, timeout=timeout, trust_env=False)
 
     def call(
@@ -33,6 +37,7 @@ class Http:
             response = self._client.request(method, self._url + path, params=list(query), content=body, headers=headers)
         except httpx.InvalidURL as e:
             raise ConfigError(f"PanDA server's URL {self._url} is none: {e}") from e
+        self.ahead_s = _ahead_s(response.headers.get("Date", ""))
         if response.status_code == 200:
             return response.content
         text = response.content[:500].decode("utf-8", "replace").strip()
@@ -45,3 +50,13 @@ class Http:
     def close(self) -> None:
         """Give back connections."""
         self._client.close()
+
+
+def _ahead_s(date: str) -> float | None:
+    """What an HTTP date says of its maker's clock. It has whole seconds only, cut off."""
+    try:
+        told = parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return None
+    ahead = told - time.time()
+    return 0.0 if -1 <= ahead <= 0 else ahead

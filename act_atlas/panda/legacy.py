@@ -113,6 +113,10 @@ class LegacyClient:
         if answer.strip() != b"alive=yes":
             raise SourceUnreachable(f"isAlive: PanDA says: {answer[:200]!r}")
 
+    def ahead_s(self) -> float | None:
+        """See `PandaClient`."""
+        return self._http.ahead_s
+
     def close(self) -> None:
         """See `PandaClient`."""
         self._http.close()

@@ -128,6 +128,10 @@ class V1Client:
         """See `PandaClient`."""
         _envelope("is_alive", self._http.call("GET", "/api/v1/system/is_alive")).check("is_alive")
 
+    def ahead_s(self) -> float | None:
+        """See `PandaClient`."""
+        return self._http.ahead_s
+
     def close(self) -> None:
         """See `PandaClient`."""
         self._http.close()

@@ -196,6 +196,7 @@ QUERIES: dict[str, Callable[[Connection], Any]] = {
     "any: stories": lambda c: cejobs.history(c, "cejob", list(range(100))),
     "pandastatus: unseen": lambda c: cejobs.unseen(c, "panda", limit=500, lock=False),
     "pandastatus: acknowledge": acknowledged,
+    "alive: unheard": lambda c: panda.unheard(c, first_s=1200, next_s=2400, final_s=1200, retry_s=60),
     "heartbeat: due": lambda c: panda.take_due(c, limit=500, again_s=60),
     "panda2ce: claim": lambda c: panda.claim(c, "sent", ["Q"], holder="me", lease_s=60, limit=100),
     "getjob: loads": panda.waiting_and_running,

@@ -208,6 +208,19 @@ def test_sighup_renews_and_a_broken_configuration_changes_nothing(server: WebSer
     assert healthy(server)
 
 
+def test_systemd_is_told_ready_and_watchdog(server: WebServer, tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd.settimeout(PATIENCE_S)
+        server.restart(NOTIFY_SOCKET=address)
+        heard: list[str] = []
+        while not {"READY=1", "WATCHDOG=1"} <= set(heard):
+            heard += systemd.recv(1000).decode().splitlines()
+    server.restart()
+    assert healthy(server)
+
+
 def test_after_a_restart_sessions_and_jobs_that_were_begun_go_on(
     server: WebServer, scene: Scene, alice: Person
 ) -> None:
