@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import subprocess
@@ -26,13 +25,12 @@ from sqlalchemy import select
 from act.cli import show
 from act.db.engine import Database
 from act.db.schema import daemons, events
-from act.master import read_status
 from act_atlas.db import pandajobs
 from act_atlas.trial import TrialCE, World
+from bench.processes import of_tower, used
 from tests.services.mariadb import MariaDB
 
 RESULT = Path(__file__).parent / "latest.json"
-TICK = os.sysconf("SC_CLK_TCK")
 IDLE_JOBS = 15
 FINAL = {"finished", "failed", "cancelled", "closed"}
 CORE = """
@@ -76,7 +74,7 @@ def _measure(directory: Path, database: str, jobs: int, run_s: float, nordugrid:
             time.sleep(12)  # the daemons tell their numbers every ten seconds
             after = _counters(db, world, ces)
             loaded = _latencies(db, world, ids)
-            rss, cpu = _processes(directory, master)
+            work = used(of_tower(directory / "run", master))
             sql = {name: round((n - before["sql"].get(name, 0)) / jobs, 2) for name, n in after["sql"].items()}
         db.close()
     return {
@@ -89,8 +87,8 @@ def _measure(directory: Path, database: str, jobs: int, run_s: float, nordugrid:
         "http_per_job": round((after["http"] - before["http"]) / jobs, 2),
         "latency_s": {"median": _round(idle, 0.5), "p99": _round(idle, 0.99)},
         "latency_loaded_s": {"median": _round(loaded, 0.5), "p99": _round(loaded, 0.99)},
-        "rss_mb": rss,
-        "cpu_s": cpu,
+        "rss_mb": {name: w.peak_mb for name, w in work.items()},
+        "cpu_s": {name: w.cpu_s for name, w in work.items()},
     }
 
 
@@ -151,20 +149,6 @@ def _latencies(db: Database, world: World, ids: list[int]) -> list[float]:
     )
     accepted = {r.pandaid: r.at for r in db.read("latency", lambda c: c.execute(query).all())}
     return sorted(accepted[i] - stories[i]["history"][0][0] for i in ids if i in accepted)
-
-
-def _processes(directory: Path, master: int) -> tuple[dict[str, float], dict[str, float]]:
-    """(peak resident MB, CPU seconds) of the master and each daemon."""
-    status = read_status(directory / "run") or {"daemons": []}
-    pids = {"master": master} | {d["name"]: d["pid"] for d in status["daemons"] if d["pid"]}
-    rss, cpu = {}, {}
-    for name, pid in pids.items():
-        proc = Path("/proc") / str(pid)
-        peak = next(line for line in (proc / "status").read_text().splitlines() if line.startswith("VmHWM"))
-        fields = (proc / "stat").read_text().rpartition(")")[2].split()
-        rss[name] = round(int(peak.split()[1]) / 1024, 1)
-        cpu[name] = round((int(fields[11]) + int(fields[12])) / TICK, 2)
-    return rss, cpu
 
 
 def _round(values: list[float], part: float) -> float:

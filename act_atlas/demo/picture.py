@@ -107,18 +107,23 @@ class Observer:
 
     def left_at_ces(self) -> list[str]:
         """Jobs of this tower that CEs still list; raises CEUnreachable."""
-        found = self._context.db.read("lanes", lambda c: [Lane(r.ce_id, r.proxy_id) for r in lanes.all_of(c)])
-        mark = f"act.{self.identity}."
-        left = []
-        for lane in found:
-            ce = self._context.ce(lane)
-            seen = ce.inspect(sorted(ce.list_ids()))
-            left += [f"{i} ({s.name})" for i, s in seen.items() if not isinstance(s, JobError) and mark in s.name]
-        return left
+        return left_at_ces(self._context)
 
     def close(self) -> None:
         """Give back connections."""
         self._context.close()
+
+
+def left_at_ces(context: Context) -> list[str]:
+    """Jobs of a tower that CEs still list; raises CEUnreachable."""
+    found = context.db.read("lanes", lambda c: [Lane(r.ce_id, r.proxy_id) for r in lanes.all_of(c)])
+    mark = f"act.{context.db.read('identity', meta.identity)}."
+    left = []
+    for lane in found:
+        ce = context.ce(lane)
+        seen = ce.inspect(sorted(ce.list_ids()))
+        left += [f"{i} ({s.name})" for i, s in seen.items() if not isinstance(s, JobError) and mark in s.name]
+    return left
 
 
 def _read(connection: Connection, stories: Mapping[int, Mapping[str, Any]]) -> Picture:

@@ -44,4 +44,5 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> TestCA:
     ca = TestCA(tmp_path_factory.mktemp("ca"))
     ca.host()
     ca.user("tower")
+    ca.user("alice")
     return ca

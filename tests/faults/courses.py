@@ -124,7 +124,7 @@ def _lose_job(scene: Scene) -> bool:
 COURSES = {
     "calm": Course(),
     "answer left over": Course(_left_over),
-    "answer to create lost": Course(_rules(_new("cut-after"))),
+    "answer to create lost": Course(_rules(_new("cut-after", times=2))),  # of the tower's jobs, and of the person's
     "create failed": Course(_rules(_new("error-before"))),
     "create came late": Course(_rules(_new("late", seconds=6.0)), call_s=PATIENCE_S),
     "create unclear": Course(lasting=({"path": "action=info", "action": "cut-after"},)),

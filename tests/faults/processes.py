@@ -1,4 +1,4 @@
-"""The tower's daemons as processes: those under test alone in theirs, all others together in one.
+"""The tower's daemons, and a person, as processes: those under test alone in theirs, all others together in one.
 
 They are forked from a small server without threads that has loaded everything already, so that a kill -9 hits one
 daemon and nothing else, and a process costs next to nothing.
@@ -12,25 +12,28 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from act import log
-from act.config import load_core
+from act.config import CoreConfig, load_core
 from act.daemons import registry
-from act.daemons.runner import RESTART_EXIT, Runner
+from act.daemons.runner import RESTART_EXIT
 from act.errors import CredentialError, StaleClaim, TemporaryError
+from tests.faults import person
+from tests.faults.person import Person
 
 DAEMONS = ("cric", "proxy", "getjob", "panda2arc", "submitter-arc", "reconciler-arc", "status-arc", "canceller-arc",
-           "fetcher-arc", "cleaner-arc", "pandastatus", "validator", "heartbeat", "archiver")  # fmt: skip
+           "fetcher-arc", "cleaner-arc", "pandastatus", "validator", "heartbeat", "archiver", "client2arc",
+           "clientstatus", person.NAME)  # fmt: skip
 PAUSE_S = 0.05  # after a round in which nothing moved
 PR_SET_PDEATHSIG = 1
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     ["act.daemons.registry", *(e.target.partition(":")[0] for e in registry.all_daemons().values()), "act_arc.ce",
-     "alembic.command", "sqlalchemy.dialects.sqlite", "MySQLdb"]
+     "alembic.command", "sqlalchemy.dialects.sqlite", "MySQLdb", "tests.faults.person"]
 )  # fmt: skip
 
 
@@ -97,17 +100,21 @@ def _main(names: Sequence[str], environment: Mapping[str, str], log_file: str) -
     sys.stderr = Path(log_file).open("a", buffering=1)  # noqa: SIM115 - for the rest of this process's life
     log.setup(names[0] if len(names) == 1 else "rest")
     config = load_core()
-    if len(names) == 1:
+    if len(names) == 1 and names[0] != person.NAME:
         sys.exit(registry.target(config)(names[0], lambda: None, lambda: False))
-    runners = [registry.build(name, config) for name in names]
+    passes = {name: _pass_of(name, config, Path(log_file).parent) for name in names}
     while True:
-        if not sum(_pass(runner) for runner in runners):
+        if not sum(_pass(name, once) for name, once in passes.items()):
             time.sleep(PAUSE_S)
 
 
-def _pass(runner: Runner) -> int:
+def _pass_of(name: str, config: CoreConfig, directory: Path) -> Callable[[], int]:
+    return Person(config, directory).once if name == person.NAME else registry.build(name, config).once
+
+
+def _pass(name: str, once: Callable[[], int]) -> int:
     try:
-        return runner.once()
+        return once()
     except (TemporaryError, CredentialError, StaleClaim) as error:
-        sys.stderr.write(f"{runner.daemon.name}: {error!r}\n")
+        sys.stderr.write(f"{name}: {error!r}\n")
         return 0

@@ -1,4 +1,5 @@
-"""One run of a tower: simulated PanDA, two simulated CEs, a handful of jobs, and all limits below a few seconds."""
+"""One run of a tower: simulated PanDA, two simulated CEs, a handful of jobs, of a person's too, and all limits below a
+few seconds."""
 
 from __future__ import annotations
 
@@ -10,16 +11,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from act import keys
+from act.client.tables import clientjobs, clientusage
 from act.db.engine import Database
 from act.db.schema import archive, cejobs, delegations
 from act.simulation import TestCA
+from act.x509 import make_proxy
 from act_arc.simulator import ArcSimulator, SimJob
 from act_atlas.db import pandajobs
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator, PretendPilot
 from act_atlas.trial import configuration
+from tests.faults import person
 
 LEASE_S = 3.0
 SENT_FOR_TOO_LONG_S = 31 * 60
@@ -33,6 +37,10 @@ CORE = """
 <polling><status_s>0.1</status_s><missing_s>0.3</missing_s><sweep_s>1</sweep_s><silent_s>5</silent_s>
   <delegation_idle_s>0.5</delegation_idle_s><rerun_s>0.1</rerun_s><lag_s>0.1</lag_s></polling>
 <breaker><failures>3</failures><open_s>0.2</open_s><max_open_s>0.5</max_open_s></breaker>
+<users><ce name="one" url="{ce}" queue="default" flavour="arc"/>
+  <ce name="parking" url="{parking}" queue="default" flavour="arc"/>
+  <group name="people"><subject>{person}</subject></group></users>
+<web><secret_file>state/web.key</secret_file></web>
 """
 PROXIES = """<proxies>
 <check_s>0.3</check_s><proxy><role>broken</role><source_cert>no-such-file</source_cert></proxy>"""
@@ -126,7 +134,7 @@ class Scene:
     def _begun(self, job: SimJob) -> None:
         """The pilot starts; PanDA wants the end of one that runs."""
         self._pilot.on_start(job)
-        if self.wanted[int(job.panda_id)].queue == "RUNNING":
+        if job.panda_id and self.wanted[int(job.panda_id)].queue == "RUNNING":
             self.panda.board.kill(int(job.panda_id))
 
     def _configure(self) -> dict[str, str]:
@@ -145,7 +153,8 @@ class Scene:
         texts = {
             "aCTConfigARC.xml": configuration.fill(
                 configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
-                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S), work_dir=self.directory / "work",
+                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S, ce=self.ce.url, parking=self.parking.url,
+                                  person=person.SUBJECT), work_dir=self.directory / "work",
             ).replace("<proxies>", PROXIES),
             "aCTConfigATLAS.xml": configuration.fill(
                 configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
@@ -158,6 +167,9 @@ class Scene:
         for name in ("state", "store", "storage"):
             (self.directory / name).mkdir()
         keys.make_key(self.directory / "state/proxy.key")
+        keys.make_secret(self.directory / "state/web.key")
+        cert, key = self.ca.user("alice")
+        (self.directory / person.PROXY).write_bytes(make_proxy(cert.read_bytes(), key.read_bytes(), person.DAY_S))
         return {"ACTCONFIGARC": str(self.directory / "aCTConfigARC.xml"),
                 "ACTCONFIGATLAS": str(self.directory / "aCTConfigATLAS.xml")}  # fmt: skip
 
@@ -206,6 +218,12 @@ class Scene:
             if want.queue == "PARKED" and pandaid in there and self.panda.board.status(pandaid) == ("starting", 1):
                 self.panda.board.kill(pandaid)
 
+    def end_rests(self) -> None:
+        """The minutes are over after which the tower tries again to remove what could not be removed."""
+        resting = (clientjobs.c.state == "toclean") & clientjobs.c.claimed_until.is_not(None)
+        if self.database.read("test", lambda c: c.execute(select(clientjobs.c.id).where(resting)).all()):
+            self.database.run("test", lambda c: c.execute(update(clientjobs).where(resting).values(claimed_until=None)))
+
     def settled(self) -> bool:
         """PanDA knows the end of all jobs, and the tower and the CEs have nothing left to do."""
         if not all(story["status"] in FINAL for story in self.stories().values()):
@@ -214,9 +232,9 @@ class Scene:
 
     def left(self) -> dict[str, Any]:
         """What is not over yet, by the place it is in."""
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"person": int(not person.is_done(self.directory))}
         with self.database.engine.connect() as connection:
-            for table in (pandajobs, cejobs, delegations):
+            for table in (pandajobs, clientjobs, cejobs, delegations):
                 found[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
         for name, ce in (("ce1", self.ce), ("ce2", self.parking)):
             with ce.engine.lock:
@@ -224,6 +242,11 @@ class Scene:
         answers = (self.directory / "store").glob("intake/*/*")
         found["intake"] = len([p for p in answers if not p.name.startswith(".")])
         return found
+
+    def counted(self) -> list[tuple[int, ...]]:
+        """What people have in the tower, as it counts: jobs, files, bytes."""
+        with self.database.engine.connect() as connection:
+            return [(r.jobs, r.files, r.bytes) for r in connection.execute(select(clientusage))]
 
     def archived(self) -> dict[int, Any]:
         """PanDA id -> row of the archive."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from act.states import CEJOB, Machine
 from act_atlas.states import PANDAJOB
+from tests.faults import person
 from tests.faults.scene import Scene, Want
 
 
@@ -24,6 +25,8 @@ def judge(scene: Scene, *, may_lose: bool) -> None:
         if pandaid not in lost:
             _judge_history(archived[pandaid])
             _judge_logs(scene, archived[pandaid].queue, pandaid, want)
+    person.judge(scene.directory, scene.ce.state()["executions"] | scene.parking.state()["executions"])
+    assert scene.counted() == [(0, 0, 0)]
     stored = sorted(p.name for p in scene.storage.rglob("*") if p.is_file())
     assert stored == sorted(_outputs(archived, scene)), "the storage has what finished jobs made, and nothing else"
     left = [p for p in (scene.directory / "store").rglob("*") if p.is_file() and "cric" not in p.parts]

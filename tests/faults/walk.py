@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from act.simulation import TestCA
+from tests.faults import person
 from tests.faults.courses import COURSES, OUTAGE_S, PATIENCE_S, WEATHERS, Trouble, begin_weather
 from tests.faults.processes import DAEMONS, Processes
 from tests.faults.scene import LEASE_S, Scene
@@ -169,8 +170,9 @@ def _strike(convoy: Convoy, directory: Path, ca: TestCA, url: str, *, meets: boo
         once = directory / "struck" / case.point.daemon
         once.mkdir(parents=True, exist_ok=True)
         seconds = f":{STALL_S}" if case.action == "stall" else ""
-        # while one stalls past its lease, another of its kind takes over
-        for name in (case.point.daemon, f"{case.point.daemon}.2")[: 2 if case.action == "stall" else 1]:
+        # while a daemon stalls past its lease, another of its kind takes over
+        twins = case.action == "stall" and case.point.daemon != person.NAME
+        for name in (case.point.daemon, f"{case.point.daemon}.2")[: 2 if twins else 1]:
             own = alone.setdefault(name, {"ACT_FAULT": "", "ACT_FAULT_ONCE": str(once)})
             own["ACT_FAULT"] += f" {case.point.place}:{case.action}{seconds}"
     marks = {case: directory / "struck" / case.point.daemon / case.point.place for case in convoy.cases}
@@ -209,6 +211,7 @@ def _drive(scene: Scene, processes: Processes, trouble: Trouble, outage_at: Sequ
     while not (trouble.over() and scene.settled()):
         assert time.monotonic() < end, f"not over: {scene.left()} {scene.stories()}\n{processes.said()}"
         processes.tend()
+        scene.end_rests()
         if trouble.over():
             scene.kill_parked()
         if any(mark.exists() for mark in outage_at):
