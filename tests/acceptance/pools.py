@@ -42,10 +42,15 @@ class Pools:
 def left_in_queues(trial: Trial, *pools: str) -> list[str]:
     """Tokens of a tower's jobs that schedds have, some time after they should have left."""
     assert trial.grid is not None
-    mark = f"act.{trial.observer.identity}."
+    return tokens_in_queues(trial.grid, trial.observer.identity, *pools)
+
+
+def tokens_in_queues(grid: Grid, identity: str, *pools: str) -> list[str]:
+    """The same, of the tower whose database has this identity."""
+    mark = f"act.{identity}."
     end = time.monotonic() + LEAVE_S
     while True:
-        tokens = " ".join(trial.grid.run(name, "condor_q", "-all", "-af", "ActToken") for name in pools).split()
+        tokens = " ".join(grid.run(name, "condor_q", "-all", "-af", "ActToken") for name in pools).split()
         left = [token for token in tokens if token.startswith(mark)]
         if not left or time.monotonic() > end:
             return left

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from act.config import CoreConfig
 from act.daemons import registry
 
-ARC_DAEMONS = ("client2arc", "submitter-arc", "reconciler-arc", "status-arc", "fetcher-arc", "canceller-arc",
-               "cleaner-arc", "clientstatus")  # fmt: skip
+KINDS = ("submitter", "reconciler", "status", "fetcher", "canceller", "cleaner")
 # Everything as in production, but in a hurry.
 HURRY = """<daemons><threads>2</threads><idle_s>0.2</idle_s></daemons>
 <leases><lease_s>60</lease_s><settle_s>1</settle_s><margin_s>1</margin_s></leases>
@@ -24,7 +23,9 @@ PAUSE_S = 0.2
 class Pump:
     """A context manager in which the daemons work."""
 
-    def __init__(self, config: CoreConfig, names: Sequence[str] = ARC_DAEMONS) -> None:
+    def __init__(self, config: CoreConfig, flavour: str = "arc") -> None:
+        """flavour: of the CEs that jobs go to."""
+        names = (f"client2{flavour}", *(f"{kind}-{flavour}" for kind in KINDS), "clientstatus")
         self._runners = {name: registry.build(name, config) for name in names}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._turn)

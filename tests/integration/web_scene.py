@@ -36,20 +36,20 @@ SUBJECT = "/O=act/CN={name}"
 V1 = "/api/v1"
 CONFIG = """<config>
   <database><url>{url}</url></database>
-  <paths><state_dir>state</state_dir><store_dir>store</store_dir><run_dir>run</run_dir><work_dir>work</work_dir></paths>
+  <paths><state_dir>state</state_dir><store_dir>store</store_dir><run_dir>run</run_dir><work_dir>{work_dir}</work_dir></paths>
   <proxies><key_file>proxy.key</key_file></proxies>
   <ca_dir>{ca_dir}</ca_dir>
   <users>
     {places}
     <group name="people">{people}
       <quota><max_jobs>5000</max_jobs><max_files>20000</max_files><max_mb>50</max_mb></quota></group>
-    <max_file_mb>2</max_file_mb><max_description_kb>100</max_description_kb>
+    <max_file_mb>{max_file_mb}</max_file_mb><max_description_kb>100</max_description_kb>
   </users>
   <web><secret_file>web.key</secret_file>{web}</web>
   {extra}
 </config>
 """
-PLACE = '<ce name="{name}" url="{url}" queue="{queue}" flavour="arc"/>'
+PLACE = '<ce name="{name}" url="{url}" queue="{queue}" flavour="{flavour}"/>'
 JOB = '&(executable="run.sh")(inputfiles=("run.sh" ""))(jobname="{name}")(outputfiles=("out.txt" ""))'
 REMOTE = '&(executable="/bin/true")(jobname="{name}")'
 SCRIPT = b"#!/bin/sh\necho hello\n"
@@ -72,19 +72,22 @@ class Person:
 class Scene:
     """A configured tower in a directory, and its app.
 
-    places: (name, url, queue) of the CEs that people may use; ca_dir, subject: of people who are not of the ``ca``.
+    places: (name, url, queue) of the CEs that people may use, all of one flavour; ca_dir, subject: of people who are
+    not of the ``ca``; work_dir: what submit points see too.
     """
 
     def __init__(
         self, directory: Path, template: Path, ca: TestCA, *, web: str = "", extra: str = "",
         places: Sequence[tuple[str, str, str]] = PLACES, ca_dir: Path | None = None, subject: str = SUBJECT,
+        flavour: str = "arc", work_dir: Path | None = None, max_file_mb: int = 2,
     ) -> None:  # fmt: skip
         self.directory, self.ca = directory, ca
         shutil.copy(template, directory / "act.db")
         self.file = directory / "aCTConfigARC.xml"
         text = CONFIG.format(
             url=f"sqlite:///{directory}/act.db", ca_dir=ca_dir or ca.ca_dir, web=web, extra=extra,
-            places="".join(PLACE.format(name=n, url=u, queue=q) for n, u, q in places),
+            work_dir=work_dir or "work", max_file_mb=max_file_mb,
+            places="".join(PLACE.format(name=n, url=u, queue=q, flavour=flavour) for n, u, q in places),
             people="".join(f"<subject>{subject.format(name=name)}</subject>" for name in PEOPLE),
         )  # fmt: skip
         self.file.write_text(text)
