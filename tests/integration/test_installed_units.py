@@ -58,6 +58,8 @@ def destdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def host(destdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host on which the tower is installed and initialised, as docs/operations.md says."""
     need(systemd.missing())
+    if why := systemd.forbidden():  # nothing that a set-up could mend, in CI neither
+        pytest.skip(why)
     with systemd.booted(tmp_path_factory.mktemp("host"), destdir) as host:
         host.run("systemd-sysusers", "act.conf")
         host.run("systemd-tmpfiles", "--create", "act.conf")

@@ -27,6 +27,26 @@ def missing() -> str | None:
     return None
 
 
+def forbidden() -> str | None:
+    """Why the machine, which may be a container itself, does not let us run one; None if it does."""
+    group = _groups()[0]
+    try:
+        group.mkdir()
+        group.rmdir()
+    except OSError as error:
+        return f"no control group can be made here: {error}"
+    done = subprocess.run(["unshare", *SPACES, "--fork", "true"], capture_output=True, text=True, timeout=PATIENCE_S)
+    return f"no namespaces can be made here: {done.stderr.strip()}" if done.returncode else None
+
+
+def _groups() -> list[Path]:
+    """Control groups for one host: in the unified hierarchy, or in the two that systemd wants of a hybrid one."""
+    unified = (CGROUPS / "cgroup.controllers").exists()
+    return [
+        c / f"act-test-{os.getpid()}" for c in ([CGROUPS] if unified else [CGROUPS / "systemd", CGROUPS / "unified"])
+    ]
+
+
 class Host:
     """A running systemd."""
 
@@ -57,8 +77,7 @@ class Host:
 @contextmanager
 def booted(directory: Path, installed: Path) -> Iterator[Host]:
     """A host with the files of ``installed`` over those of this one. Raises RuntimeError if it does not come up."""
-    groups = [c / f"act-test-{os.getpid()}" for c in ([CGROUPS] if (CGROUPS / "cgroup.controllers").exists() else
-                                           [CGROUPS / "systemd", CGROUPS / "unified"])]  # fmt: skip
+    groups = _groups()
     for group in groups:
         group.mkdir()
     join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in groups)
