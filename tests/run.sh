@@ -1,6 +1,6 @@
 #!/bin/bash
 # run.sh PYTHON [PYTEST-ARGUMENTS...]: all tests in three turns, or just what the arguments choose.
-# First what needs no real CE, three at a time, the longest first, and beside it what HTCondor takes part in, which mostly
+# First what needs no real CE, four at a time, the longest first, and beside it what HTCondor takes part in, which mostly
 # waits; then the other groups with real CEs (mark group), as what disturbs a CE must not meet others there; in the end
 # alone what measures a pace.
 # CEs of the test grid that the tests bring up are stopped in the end.
@@ -29,7 +29,7 @@ fi
 group() {
     local said code=0
     if [ "$1" = others ]; then
-        "$python" -m pytest -n 3 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults \
+        "$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults \
             tests/contract tests/integration tests/unit
         return
     fi
