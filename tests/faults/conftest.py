@@ -7,7 +7,7 @@ import pytest
 from act.simulation import TestCA
 from tests.faults import walk
 
-SAMPLE = 25
+SAMPLE = 10
 SEED = 1  # the same sample every time: what a change breaks is the change's fault
 
 

@@ -68,6 +68,7 @@ def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         database = Database(f"sqlite:///{path}")
     else:
         server: MariaDB = request.getfixturevalue("mariadb")
+        server.drop_database("people")  # tests that were spread anew may come to a process once more
         server.create_database("people")
         database = Database(server.url("people"))
         migrate.upgrade(database)

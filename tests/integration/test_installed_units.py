@@ -186,13 +186,20 @@ def test_a_wrong_configuration_is_not_tried_again_and_rings_the_alarm(tower: Hos
     until(lambda: "act has failed on" in tower.journal("--priority=alert"))
 
 
+def rings(tower: Host) -> int:
+    """How often the watch has rung so far."""
+    said = tower.journal("--identifier=act-alarm").splitlines()
+    return sum(line.startswith("act-watch ") for line in said)
+
+
 def test_the_watch_rings_once_an_hour_while_the_master_is_down(tower: Host) -> None:
-    tower.run("systemctl", "stop", "act.service")
+    tower.run("systemctl", "stop", "act.service", "act-watch.timer")
+    tower.call("systemctl", "reset-failed", "act-alarm@act-watch.service")  # what rang before does not count
+    before = rings(tower)
     for _ in range(3):
         assert tower.call("systemctl", "start", "act-watch.service").returncode != 0
     until(lambda: "Failed to start act-alarm@act-watch.service" in tower.journal())
-    alarms = [line for line in tower.journal("--identifier=act-alarm").splitlines() if line.startswith("act-watch ")]
-    assert len(alarms) == 1
+    assert rings(tower) == before + 1
     assert "no master runs on this host" in tower.journal("--priority=err", "--unit=act-watch")
 
 
