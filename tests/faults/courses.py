@@ -77,16 +77,19 @@ def _refused(scene: Scene) -> None:
 
 
 def _old_proxy(scene: Scene) -> bool:
-    """Once there are delegations, their proxy has but an hour left; over when a renewed one is at a CE."""
+    """Once the parked job has a delegation, its proxy has but an hour left; over when a renewed one is at a CE. The
+    others may be over by then, and nothing would be left to be renewed.
+    """
+    with scene.parking.engine.lock:
+        if not scene.parking.engine.jobs:
+            return False
     older = {name: proxies.c[name] - 95 * 3600 for name in ("issued", "expires")}
     first = update(proxies).where(proxies.c.generation == 1).values(older)
     fresh = proxies.c.expires > time.time() + 90 * 3600
 
     def age(connection: Connection) -> Sequence[int]:
-        found = connection.scalars(select(delegations.c.generation)).all()
-        if found:
-            connection.execute(first.where(fresh))
-        return found
+        connection.execute(first.where(fresh))
+        return connection.scalars(select(delegations.c.generation)).all()
 
     found = scene.database.run("test", age)
     return any(generation > 1 for generation in found)
