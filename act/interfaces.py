@@ -12,9 +12,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, BinaryIO, Protocol
 
+from act.alarms.alarm import Alarm
+from act.control.jobs import Filter, JobLine, Verb
 from act.doctor.check import Examination
 from act.errors import ConfigError, JobError
 from act.explain.story import Asked, Story
+from act.figures import Figure
 from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
 
 
@@ -167,8 +170,23 @@ class Application(Protocol):
         connection: an open snapshot; moment: `act.explain.moment.Moment`. The core adds the stories of attempts.
         """
 
-    def overdue(self, connection: Any) -> list[str]:
-        """What it owes its far side for so long that somebody has to look, as lines; connection: an open snapshot."""
+    def figures(self, connection: Any) -> Iterable[Figure]:
+        """Its numbers now, of all the tower and by queue or user; connection: an open snapshot."""
+
+    def alarms(self, connection: Any) -> Iterable[Alarm]:
+        """What somebody has to look at, such as what it owes its far side; connection: an open snapshot."""
+
+    def find(self, connection: Any, wanted: Filter, *, after: int, limit: int) -> Sequence[JobLine]:
+        """Its jobs that are wanted and whose number is above ``after``, in the order of their numbers; ended ones too,
+        until they are archived."""
+
+    def control(
+        self, connection: Any, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None
+    ) -> dict[int, str]:
+        """Do something to jobs of its; number -> why not, of those to which it could not be done. Repeating it is safe.
+
+        who: ``operator-<name>``. value: of PRIORITY a number, of MOVE the numbers of CE queues.
+        """
 
     def doctor(self, context: Any) -> Iterable[Examination]:
         """Looks at what it needs beside the core, for `actctl doctor`. context: `act.daemons.context.Context`, whose

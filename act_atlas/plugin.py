@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from act.alarms.alarm import Alarm, Severity
 from act.config import load_core
 from act.doctor.check import Examination
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
 from act.explain.words import span
+from act.figures import QUEUE, TOWER, Figure
 from act_atlas import db, supply
 from act_atlas.config import ATLAS_FILE, load_atlas
 
@@ -71,7 +73,19 @@ class Atlas:
 
         return explain.explain(connection, moment, asked, name)
 
-    def overdue(self, connection: Connection) -> list[str]:
+    def figures(self, connection: Connection) -> Iterable[Figure]:
+        """Jobs by state, of each queue and of all; what PanDA should have heard by now."""
+        total: dict[str, int] = {}
+        for queue, state, n in db.counts(connection):
+            total[state] = total.get(state, 0) + n
+            yield Figure(QUEUE, queue, state, n)
+        for state, n in total.items():
+            yield Figure(TOWER, "", f"panda {state}", n)
+        due, oldest_s = db.heartbeats_due(connection)
+        yield Figure(TOWER, "", "heartbeats due", due)
+        yield Figure(TOWER, "", "oldest heartbeat due s", oldest_s)
+
+    def alarms(self, connection: Connection) -> Iterable[Alarm]:
         """Jobs that PanDA soon gives up, for want of a word from us."""
         panda = load_atlas().panda
         jobs, longest_s = db.unheard(
@@ -81,9 +95,10 @@ class Atlas:
             final_s=panda.final_grace_s + LATE_S,
             retry_s=panda.retry_s,
         )
-        if not jobs:
-            return []
-        return [f"PanDA has not heard of {jobs} jobs in time, of one for {span(longest_s)}: see the log of heartbeat"]
+        if jobs:
+            text = f"PanDA has not heard of {jobs} jobs in time, of one for {span(longest_s)}: see the log of heartbeat"
+            todo = "see whether PanDA answers ('actctl doctor') and what the daemon heartbeat says"
+            yield Alarm("panda_unheard", Severity.CRITICAL, "", text, todo)
 
     def doctor(self, context: Any) -> Iterable[Examination]:
         """What it needs beside the core."""

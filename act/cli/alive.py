@@ -53,7 +53,7 @@ def _wrong(config: CoreConfig) -> Iterator[str]:
             lambda c: (
                 meta.daemon_rows(c),
                 meta.stopped(c),
-                [line for application in plugins("act.app").values() for line in application.overdue(c)],
+                [alarm.text for application in plugins("act.app").values() for alarm in application.alarms(c)],
             ),
         )
     except DatabaseBusy as error:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from act.alarms.alarm import Alarm
 from act.client import db
 from act.client.states import MAKERS
 from act.client.tables import APP
@@ -16,6 +17,7 @@ from act.doctor.check import Examination
 from act.errors import ConfigError
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
+from act.figures import TOWER, USER, Figure
 from act.interfaces import plugins
 
 
@@ -61,7 +63,16 @@ class Client:
 
         return explain.explain(connection, moment, name) if asked is Asked.ROW else None
 
-    def overdue(self, connection: Connection) -> list[str]:
+    def figures(self, connection: Connection) -> Iterable[Figure]:
+        """Jobs by state, of each user and of all."""
+        total: dict[str, int] = {}
+        for user, state, n in db.counts(connection):
+            total[state] = total.get(state, 0) + n
+            yield Figure(USER, user, state, n)
+        for state, n in total.items():
+            yield Figure(TOWER, "", f"client {state}", n)
+
+    def alarms(self, connection: Connection) -> Iterable[Alarm]:
         """People ask; nobody waits to be told."""
         return []
 

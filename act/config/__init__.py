@@ -16,6 +16,7 @@ from act.config.core import (
     template,
 )
 from act.config.credentials import Proxies, ProxySource, TokenSource
+from act.config.operating import Alarms, Guard, LogFile, Metrics, Report
 from act.config.users import Group, Issuer, Quota, UserCE, Users
 from act.config.web import Web
 
@@ -23,20 +24,25 @@ __all__ = [
     "CE",
     "CORE_FILE",
     "CORE_VARIABLE",
+    "Alarms",
     "CEs",
     "CoreConfig",
     "Daemon",
     "Database",
     "Group",
+    "Guard",
     "Issuer",
     "Leases",
     "Limits",
+    "LogFile",
+    "Metrics",
     "Option",
     "Paths",
     "Polling",
     "Proxies",
     "ProxySource",
     "Quota",
+    "Report",
     "SubmitPoint",
     "Timeouts",
     "TokenSource",

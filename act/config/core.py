@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError
 
 from act.config.ces import CE, CEs
 from act.config.credentials import Proxies
+from act.config.operating import Alarms, Guard, LogFile, Metrics, Report
 from act.config.users import Users
 from act.config.web import Web
 from act.errors import ConfigError
@@ -65,10 +66,12 @@ class Paths(Section):
 
 
 class Logging(Section):
-    """What is logged, and how."""
+    """What is logged, and how. moves: one line for each change of a job's state. file: rotated files beside stderr."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     format: Literal["text", "json"] = "text"
+    moves: bool = False
+    file: LogFile | None = None
 
 
 class Timeouts(Section):
@@ -201,6 +204,10 @@ class CoreConfig(Section):
     ces: CEs = CEs()
     users: Users = Users()
     web: Web = Web()
+    report: Report = Report()
+    alarms: Alarms = Alarms()
+    guard: Guard = Guard()
+    metrics: Metrics = Metrics()
 
     def limits_of(self, ce: CE) -> Limits:
         """The limits of a CE's queues that have none of their own."""

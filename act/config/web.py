@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, model_validator
 
 from act.xmlconfig import ConfigPath, Count, Seconds, Section
+
+
+class Operator(Section):
+    """Who may change things on the pages. subject: of the certificate or token; issuer: of the token, "" for
+    certificates."""
+
+    subject: str = Field(min_length=1)
+    issuer: str = ""
+
 
 _LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 
@@ -17,6 +27,7 @@ class Web(Section):
     secret_file: the key that signs sessions, the same on all hosts. session_h: how long a session lasts at most, and
     never longer than the credential it came with. handover_s: how long the hand-over of a proxy may take.
     header_s: until the head of a request must be there; stall_s: without a byte of its body.
+    pages: who may read the status pages: ``open`` to everybody who reaches them, ``login`` to operators, or ``off``.
     """
 
     bind: str = Field("127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")
@@ -29,6 +40,8 @@ class Web(Section):
     handover_s: Seconds = 600
     header_s: Seconds = 10
     stall_s: Seconds = 30
+    pages: Literal["open", "login", "off"] = "login"
+    operator: tuple[Operator, ...] = ()
 
     @model_validator(mode="after")
     def _safe(self) -> Web:

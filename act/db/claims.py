@@ -13,7 +13,7 @@ from sqlalchemy import Connection, func, select, true, update
 
 from act.db import cejobs as attempts
 from act.db import ces
-from act.db.engine import AnyRow, now
+from act.db.engine import NOW, AnyRow, now
 from act.db.moves import Move
 from act.db.schema import breakers, candidates, cejobs, cequeues
 from act.db.schema import ces as ce_rows
@@ -206,6 +206,7 @@ def _claims(
         "delegation_id": delegation_id,
         "claimed_by": holder,
         "claimed_until": until,
+        "placed": NOW,
         "ce_job_id": None,
         "ce_state": None,
         "missing_at": None,

@@ -44,7 +44,8 @@ FileName = String(500).with_variant(
 )
 
 
-def _table(name: str, *items: Any) -> Table:
+def table(name: str, *items: Any) -> Table:
+    """A table whose rows are numbered."""
     return Table(name, metadata, *items, sqlite_autoincrement=True, mysql_engine="InnoDB", mysql_charset="utf8mb4")
 
 
@@ -63,7 +64,7 @@ meta = Table("meta", metadata, Column("name", String(50), primary_key=True), Col
 
 cejob_states = Table("cejob_states", metadata, Column("name", String(16), primary_key=True))
 
-ces = _table(
+ces = table(
     "ces",
     Column("id", BigId, primary_key=True),
     Column("flavour", String(20), nullable=False),
@@ -85,7 +86,7 @@ breakers = Table(
     Column("last_error_at", Double),
 )
 
-cequeues = _table(
+cequeues = table(
     "cequeues",
     Column("id", BigId, primary_key=True),
     Column("ce_id", BigId, ForeignKey(ces.c.id), nullable=False),
@@ -97,7 +98,7 @@ cequeues = _table(
     UniqueConstraint("ce_id", "queue"),
 )
 
-proxies = _table(
+proxies = table(
     "proxies",
     Column("id", BigId, primary_key=True),
     Column("role", String(100), nullable=False),
@@ -137,7 +138,7 @@ lanes = Table(
     Column("paused_until", Double),
 )
 
-delegations = _table(
+delegations = table(
     "delegations",
     Column("id", BigId, primary_key=True),
     Column("ce_id", BigId, ForeignKey(ces.c.id), nullable=False),
@@ -149,9 +150,9 @@ delegations = _table(
     UniqueConstraint("ce_id", "proxy_id"),
 )
 
-jobspecs = _table("jobspecs", Column("id", BigId, primary_key=True), Column("spec", LongText, nullable=False))
+jobspecs = table("jobspecs", Column("id", BigId, primary_key=True), Column("spec", LongText, nullable=False))
 
-cejobs = _table(
+cejobs = table(
     "cejobs",
     Column("id", BigId, primary_key=True),
     Column("app", String(20), nullable=False),
@@ -184,6 +185,7 @@ cejobs = _table(
     Column("wall_s", BigInteger),
     Column("cpu_s", BigInteger),
     Column("memory_mb", Integer),
+    Column("placed", Double),  # when it was given to its CE queue
     Index(None, "state", "ce_id", "proxy_id", "id"),
     Index(None, "app", "unseen", "id"),
     Index(None, "cequeue_id", "state"),
@@ -229,7 +231,7 @@ watches = Table(
     Column("brought", Double),
 )
 
-events = _table(
+events = table(
     "events",
     Column("id", BigId, primary_key=True),
     Column("kind", String(16), nullable=False),
@@ -258,7 +260,7 @@ daemons = Table(
     Column("error_at", Double),
 )
 
-archive = _table(
+archive = table(
     "archive",
     Column("id", BigId, primary_key=True),
     Column("source", String(100), nullable=False),

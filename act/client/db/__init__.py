@@ -14,7 +14,7 @@ from act.client.db.ends import (
 )
 from act.client.db.files import count, file_named, files_of, lock_usage, replace_file, stored_of, usage, watching
 from act.client.db.jobs import add, batch, complete, get, initialise, lock, mark, move, owner, ready_to_run, rows_of
-from act.client.db.listing import find_ids, listing
+from act.client.db.listing import counts, find_ids, listing
 
 __all__ = [
     "add",
@@ -22,6 +22,7 @@ __all__ = [
     "batch",
     "complete",
     "count",
+    "counts",
     "drop",
     "file_named",
     "files_of",

@@ -11,6 +11,7 @@ from act.client.db.jobs import possible
 from act.client.model import Filter, JobRow
 from act.client.states import CLIENTJOB, SHOWN
 from act.client.tables import clientjobs
+from act.client.tables_people import users
 from act.db.engine import AnyRow, chunks
 from act.db.schema import cejobs, cequeues, ces
 
@@ -77,3 +78,13 @@ def _of_ids(
 
 def _number(row: AnyRow) -> int:
     return int(row[0])
+
+
+def counts(connection: Connection) -> list[tuple[str, str, int]]:
+    """(who, state, number of jobs), for operators."""
+    query = (
+        select(users.c.subject, clientjobs.c.state, func.count())
+        .join(users, users.c.id == clientjobs.c.user_id)
+        .group_by(clientjobs.c.user_id, users.c.subject, clientjobs.c.state)
+    )
+    return [(who, state, n) for who, state, n in connection.execute(query)]

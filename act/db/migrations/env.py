@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from act.db import schema_operating  # noqa: F401 - its tables belong to the metadata
 from act.db.schema import metadata
 
 connection = context.config.attributes["connection"]

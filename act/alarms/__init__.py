@@ -1,0 +1,1 @@
+"""What somebody has to look at now."""
