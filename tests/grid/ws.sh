@@ -20,11 +20,13 @@ case $action in
     freeze) signal STOP;;
     thaw) signal CONT;;
     stop)
+        touch "$root$GRID/$name/run/front-end.stopped" # else it would be started again
         running || exit 0
         signal KILL
         for ((i = 0; i < 50; i++)); do running || exit 0; sleep 0.1; done
         fail "the front end of $name does not end";;
     start)
+        rm -f "$root$GRID/$name/run/front-end.stopped"
         if ! running; then inside "$GRID/bin/arex-frontend.sh" "$name" </dev/null >>"$GRID/logs/$name.out" 2>&1; fi
         wait_ready "$name" || fail "the front end of $name does not answer";;
     *) fail "no such action: $action";;
