@@ -30,7 +30,7 @@ group() {
     local said code=0
     if [ "$1" = others ]; then
         "$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults \
-            tests/contract tests/integration tests/unit
+            tests/browser tests/contract tests/integration tests/unit
         return
     fi
     said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance \
@@ -46,8 +46,8 @@ row() {
 }
 
 code=0
-row others arc &
+row others arc units &
 first=$!
-row pools contract units || code=$?
+row pools contract || code=$?
 wait "$first" || code=$?
 [ $code = 0 ] && "$python" -m pytest -m pace tests/contract tests/acceptance

@@ -7,6 +7,7 @@ import pytest
 from act.simulation import TestCA
 from tests.faults import walk
 
+RECORDING = "test_every_point_that_is_passed_is_on_the_list"
 SAMPLE = 10
 SEED = 1  # the same sample every time: what a change breaks is the change's fault
 
@@ -36,6 +37,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         for c in (walk.all_convoys(seed) if every else walk.some_convoys(seed, sample))
     ]
     metafunc.parametrize("convoy", parameters)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Courses without faults are for recording and for the whole walk; the sample looks at what it passes anyhow."""
+    if config.getoption("--all-faults", default=False) or config.getoption("--record-points", default=False):
+        return
+    without = [item for item in items if getattr(item, "originalname", "") == RECORDING]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(scope="session")

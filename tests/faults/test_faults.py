@@ -31,7 +31,7 @@ def test_every_point_that_is_passed_is_on_the_list(
         walk.add_points(passed.values())
     # which daemons pass the points of trouble depends on how busy the machine is, which points there are does not
     missing = {place for _, place in passed} - {p.place for p in walk.points()}
-    assert not missing, f"run 'pytest tests/faults -k on_the_list --record-points' and commit points.txt: {missing}"
+    assert not missing, f"run this with --record-points and commit points.txt: {missing}"
 
 
 def test_a_fault_at_any_point_costs_no_job_and_runs_none_twice(
