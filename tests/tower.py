@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from sqlalchemy import Double, update
 
@@ -52,7 +53,7 @@ class Tower(Rows):
 
     def __init__(self, directory: Path, url: str, sites: Sequence[Site], extra: str = "") -> None:
         path = directory / "aCTConfigARC.xml"
-        path.write_text(CONFIG.format(url=url, extra=extra))
+        path.write_text(CONFIG.format(url=escape(url), extra=extra))
         self.config = load_core(path)
         self.environment = {"ACTCONFIGARC": str(path), "ACTCONFIGATLAS": str(TEMPLATE)}
         self.sites = sites

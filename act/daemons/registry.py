@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from act import metrics
 from act.config import CoreConfig
 from act.daemons.base import Daemon
 from act.daemons.context import Context
@@ -25,7 +26,8 @@ PER_FLAVOUR = {
     "cleaner": "act.daemons.cleaner:Cleaner",
     "reconciler": "act.daemons.reconciler:Reconciler",
 }
-ONCE = {"proxy": "act.daemons.proxy:ProxyRenewal"}
+ONCE = {"proxy": "act.daemons.proxy:ProxyRenewal", "report": "act.daemons.report:Report",
+        "guard": "act.daemons.guard:Guard"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,14 @@ def target(config: CoreConfig) -> Callable[[str, Callable[[], None], Callable[[]
     """What the master calls in a child: runs the named daemon until told to stop."""
 
     def run(name: str, beat: Callable[[], None], stopping: Callable[[], bool]) -> int:
+        if not config.metrics.disabled:
+            metrics.begin(config.paths.metrics_dir, name)
         runner = build(name, config)
         try:
             return runner.run(beat, stopping)
         finally:
             runner.daemon.close()
             runner.context.close()
+            metrics.save()
 
     return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -83,11 +83,33 @@ def report(connection: Connection, host: str, name: str, pid: int, **numbers: An
         connection.execute(insert(daemons).values(**{"host": host, "name": name, "started": now(), **zero, **values}))
 
 
+def forget_daemons(connection: Connection, host: str, wanted: Collection[str], after_s: float) -> None:
+    """Drop the lines of a host's daemons but the wanted ones, that long after their last word."""
+    old = (daemons.c.host == host, daemons.c.name.not_in(wanted), daemons.c.beat < now() - after_s)
+    connection.execute(delete(daemons).where(*old))
+
+
 def daemon_rows(connection: Connection) -> Sequence[AnyRow]:
     """All daemons' lines with the age of their beat."""
     return connection.execute(
         select(daemons, (now() - daemons.c.beat).label("age_s")).order_by(daemons.c.host, daemons.c.name)
     ).all()
+
+
+def value(connection: Connection, name: str) -> str | None:
+    """What was last written under a name; None if nothing was."""
+    return connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar()
+
+
+def swap(connection: Connection, name: str, old: str | None, new: str) -> bool:
+    """Write ``new`` where ``old`` (None: nothing) still stands; False if it does not, as another was faster."""
+    if old is not None:
+        where = (meta.c.name == name, meta.c.value == old)
+        return connection.execute(update(meta).where(*where).values(value=new)).rowcount == 1
+    if value(connection, name) is not None:
+        return False
+    connection.execute(insert(meta).values(name=name, value=new))
+    return True
 
 
 def count(connection: Connection, name: str) -> None:

@@ -38,10 +38,15 @@ metadata = MetaData(
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only in INTEGER columns
 LongText = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 LongBinary = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
-# Names that differ in anything are different names, as they are to file systems.
-FileName = String(500).with_variant(
-    mysql.VARCHAR(500, charset="utf8mb4", collation="utf8mb4_nopad_bin"), "mysql", "mariadb"
-)
+
+
+def exact(length: int) -> String:
+    """Names that differ in anything are different names, as they are to file systems."""
+    binary = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return String(length).with_variant(binary, "mysql", "mariadb")
+
+
+FileName = exact(500)
 
 
 def table(name: str, *items: Any) -> Table:

@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from act.db.schema import BigId, cequeues, ces, metadata, table
+from act.db.schema import BigId, cequeues, ces, exact, metadata, table
 
 # What operators, or the guard, have ordered at run time; it wins over the configuration until its end. name: the URL of
 # a CE, the name of a queue or of a share; queue: of a CE queue, the name it has at its CE.
@@ -41,7 +41,7 @@ series = table(
     "series",
     Column("id", BigId, primary_key=True),
     Column("scope", String(16), nullable=False),
-    Column("name", String(255), nullable=False),
+    Column("name", exact(255), nullable=False),
     UniqueConstraint("scope", "name"),
 )
 
@@ -79,7 +79,7 @@ hosts = Table(
     Column("facts", JSON, nullable=False),
 )
 
-# What the processes had to do with the CEs, counted since each was first started.
+# What the processes had to do with the CEs, counted since each was first started. noted: as much of it is in figures.
 cecalls = Table(
     "cecalls",
     metadata,
@@ -90,6 +90,9 @@ cecalls = Table(
     Column("calls", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
     Column("seconds", Double, nullable=False),
+    Column("noted_calls", BigInteger, nullable=False, server_default="0"),
+    Column("noted_errors", BigInteger, nullable=False, server_default="0"),
+    Column("noted_seconds", Double, nullable=False, server_default="0"),
 )
 
 # How the latest attempts at each CE queue ended.

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from act.db.schema import BigId
+from act.db.schema import BigId, exact
 
 revision = "core_0003"
 down_revision = "core_0002"
@@ -39,7 +39,7 @@ def upgrade() -> None:
         "series",
         sa.Column("id", BigId, nullable=False),
         sa.Column("scope", sa.String(16), nullable=False),
-        sa.Column("name", sa.String(255), nullable=False),
+        sa.Column("name", exact(255), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
         sa.UniqueConstraint("scope", "name", name=op.f("uq_series_scope_name")),
         **_ENGINE,
@@ -85,6 +85,9 @@ def upgrade() -> None:
         sa.Column("calls", sa.BigInteger(), nullable=False),
         sa.Column("errors", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
+        sa.Column("noted_calls", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("noted_errors", sa.BigInteger(), nullable=False, server_default="0"),
+        sa.Column("noted_seconds", sa.Double(), nullable=False, server_default="0"),
         sa.ForeignKeyConstraint(["ce_id"], ["ces.id"], name=op.f("fk_cecalls_ce_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("ce_id", "host", "daemon", "call", name=op.f("pk_cecalls")),
     )
