@@ -9,12 +9,14 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 
+from act import metrics
 from act.client.identity import Gate
 from act.client.jobs import Jobs
 from act.config import CoreConfig
 from act.db.engine import Database
 from act.storage import Store
-from act.web import errors, legacy, v1
+from act.web import errors, legacy, pages, v1
+from act.web import metrics as told
 from act.web.routes import blueprint
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,10 @@ def create_app(config: CoreConfig, db: Database, store: Store) -> Flask:
     _watch(app)
     app.register_blueprint(blueprint("v1", v1.Views(config, db, gate, jobs), gate), url_prefix=v1.BASE)
     app.register_blueprint(blueprint("legacy", legacy.Views(config, gate, jobs), gate))
+    if config.web.pages != "off":
+        pages.install(app, config, db, gate, store)
+    if not config.metrics.disabled:
+        app.register_blueprint(told.blueprint(config, db))
     return app
 
 
@@ -55,6 +61,7 @@ def _watch(app: Flask) -> None:
             response.headers.pop("Content-Type", None)
         response.headers["X-Request-Id"] = g.request_id
         _log(response.status_code)
+        metrics.request(request.blueprint or "none", response.status_code, time.monotonic() - g.begun)
         return response
 
 

@@ -47,6 +47,16 @@ def send_file(opened: Opened) -> Response:
     return response
 
 
+def as_text(opened: AbstractContextManager[BinaryIO], name: str) -> Response:
+    """A file of a job, whatever it holds, as text that a browser saves and never shows as a page."""
+    response = send_from(opened, 0)
+    response.content_type = "text/plain; charset=utf-8"
+    response.headers["Content-Disposition"] = attachment(name)
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
 def send_from(opened: AbstractContextManager[BinaryIO], offset: int) -> Response:
     """What a file holds by now from a byte on."""
     with ExitStack() as stack:

@@ -60,7 +60,7 @@ def told(error: Exception) -> Told:
         return Told(error.status, _code(error.status), str(error))
     if isinstance(error, HTTPException):
         status = error.code or 500
-        return Told(status, _code(status), error.description or _title(status))
+        return Told(status, _code(status), error.description or title(status))
     for kind, status, code in _STATUS:
         if isinstance(error, kind):
             return Told(status, code, str(error))
@@ -73,7 +73,7 @@ def answer(error: Exception) -> Response:
     if what.status == 500:
         log.error("%s: %s %s", g.request_id, request.method, ascii(request.path), exc_info=error)
     if request.path.startswith(API):
-        body = {"title": _title(what.status), "status": what.status, "detail": what.detail, "code": what.code}
+        body = {"title": title(what.status), "status": what.status, "detail": what.detail, "code": what.code}
         response = Response(json.dumps(body), what.status, content_type=PROBLEM)
     else:
         response = Response(json.dumps({"msg": what.detail}), what.status, content_type="application/json")
@@ -94,8 +94,9 @@ def install(app: Flask) -> None:
 
 
 def _code(status: int) -> str:
-    return _title(status).lower().replace(" ", "_").replace("-", "_")
+    return title(status).lower().replace(" ", "_").replace("-", "_")
 
 
-def _title(status: int) -> str:
+def title(status: int) -> str:
+    """``404`` -> ``Not Found``."""
     return http.HTTPStatus(status).phrase
