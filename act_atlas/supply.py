@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from act.db.engine import AnyRow
+from act.db.orders import Kind, Standing, What
 from act.interfaces import plugin
 from act_atlas.config import Panda
 from act_atlas.queueinfo import QueueInfo
@@ -23,17 +25,27 @@ class Room:
     why: str
 
 
-def room(queue: QueueInfo, waiting: int, running: int, panda: Panda) -> Room:
-    """waiting, running: jobs of the queue that are here already."""
+def room(queue: QueueInfo, waiting: int, running: int, panda: Panda, ordered: Standing) -> Room:
+    """waiting, running: jobs of the queue that are here already. Orders win over limits of the queue's own."""
     if reason := closed(queue):
         return Room(0, reason)
+    if (order := ordered.unwanted(Kind.QUEUE, queue.name)) is not None:
+        return Room(0, f"by order of {order.who}: {order.why}")
+    orders = ordered.of(Kind.QUEUE, queue.name)
     limit, of = max(panda.minjobs, int(panda.waiting_fraction * running)), "panda/minjobs and waiting_fraction"
-    if queue.max_waiting is not None:
-        limit, of = queue.max_waiting, "max_waiting of the queue"
-    if queue.maxjobs is not None and queue.maxjobs - running < limit:
-        limit, of = queue.maxjobs - running, f"maxjobs of the queue, {queue.maxjobs}, without the {running} that run"
+    most, source = _limit(orders.get(What.MAX_WAITING), queue.max_waiting)
+    if most is not None:
+        limit, of = most, f"max_waiting {source}"
+    most, source = _limit(orders.get(What.MAX_JOBS), queue.maxjobs)
+    if most is not None and most - running < limit:
+        limit, of = most - running, f"maxjobs {source}, {most}, without the {running} that run"
     left = max(0, limit - waiting)
     return Room(left, f"{waiting} wait of at most {max(0, limit)} ({of})")
+
+
+def _limit(order: AnyRow | None, own: int | None) -> tuple[int | None, str]:
+    """A limit, None: there is none; and where it comes from."""
+    return (own, "of the queue") if order is None else (order.value, f"by order of {order.who}")
 
 
 def closed(queue: QueueInfo) -> str:

@@ -64,6 +64,11 @@ class Paths(Section):
     run_dir: ConfigPath = Path("var/run")
     work_dir: ConfigPath = Path("var/work")
 
+    @property
+    def metrics_dir(self) -> Path:
+        """Where this host's processes write down what they count."""
+        return self.run_dir / "metrics"
+
 
 class Logging(Section):
     """What is logged, and how. moves: one line for each change of a job's state. file: rotated files beside stderr."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from act.states import MAX_SUBMISSIONS
 from act.xmlconfig import ConfigPath, Count, Seconds, Section
 
 
@@ -44,8 +47,8 @@ class Alarms(Section):
 class Guard(Section):
     """The daemon ``guard``. A CE queue is a black hole when of the last ``window`` attempts that ended there within
     ``within_s``, at least ``least`` and the share ``bad`` failed after less than ``short_s`` of running. It then gets
-    one job at a time until ``probes`` in a row were good. An attempt that came to nothing ``submissions`` times is
-    quarantined.
+    one job at a time until ``probes`` in a row were good. An attempt that was at CEs ``submissions`` times and ended
+    there without having been allowed to run is quarantined.
     """
 
     disabled: bool = False
@@ -55,13 +58,20 @@ class Guard(Section):
     bad: float = Field(0.8, gt=0, le=1)
     short_s: Seconds = 180
     probes: Count = 2
-    submissions: Count = 8
+    submissions: int = Field(8, gt=0, lt=MAX_SUBMISSIONS)
 
     @model_validator(mode="after")
     def _fits(self) -> Guard:
         if self.least > self.window:
             raise ValueError("least must not be more than window")
         return self
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"not an address or a network like 192.0.2.0/24: {error}") from None
 
 
 class Metrics(Section):
@@ -72,7 +82,7 @@ class Metrics(Section):
 
     disabled: bool = False
     textfile: ConfigPath | None = None
-    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    allow: tuple[Annotated[str, AfterValidator(_network)], ...] = ("127.0.0.0/8", "::1/128")
 
 
 class LogFile(Section):

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from act import metrics
 from act.daemons.base import Daemon, Key, Lane
 from act.daemons.lease import holders_of, is_dead
-from act.db import ces, lanes, leases, meta
+from act.db import cecalls, ces, lanes, leases, meta, orders
 from act.db.engine import NOW
 from act.errors import (
     CEFull,
@@ -173,15 +174,18 @@ class Runner:
             log.info("%s: %d claims of dead predecessors have ended", self.daemon.name, n)
 
     def _allowed(self, found: Sequence[Key]) -> list[Key]:
-        """Without lanes whose CE's breaker is open or whose credential rests; one lane may probe when it is time.
-        Lanes behind submit points of other hosts are for those hosts."""
+        """Without lanes whose CE's breaker is open or whose credential rests, or that operators want left alone; one
+        lane may probe when it is time. Lanes behind submit points of other hosts are for those hosts."""
         ce_ids = {lane.ce_id for lane in found if isinstance(lane, Lane)}
         if not ce_ids:
             return list(found)
         reached = self.context.reached(ce_ids)
         config = self.context.config.breaker
         host = self.context.host
-        shut, paused = self.daemon.db.read("allowed", lambda c: (ces.shut(c, host), lanes.paused(c)))
+        shut, paused, ordered = self.daemon.db.read(
+            "allowed", lambda c: (ces.shut(c, host), lanes.paused(c), orders.standing(c))
+        )
+        reached -= self.context.ces_at(ce_ids, ordered.paused_ces())
         allowed: list[Key] = []
         for lane in found:
             if not isinstance(lane, Lane):
@@ -221,7 +225,8 @@ class Runner:
             self._to_probe.discard(lane)
             self.context.note_trouble(lane.ce_id)
             self.context.ce(lane).probe()
-        return self.daemon.work(lane)
+        with metrics.timed(metrics.passed):
+            return self.daemon.work(lane)
 
     def _good(self, lane: Key) -> None:
         """A pass that really spoke with the CE closes its breaker."""
@@ -261,6 +266,7 @@ class Runner:
         where = f" CE {lane.ce_id}, credential {lane.proxy_id}:" if isinstance(lane, Lane) else f" {lane or ''}"
         text = f"{self.daemon.name}:{where} {type(error).__name__}: {error}"
         log.warning("%s", text)
+        metrics.trouble(error)
         with self._lock:
             self._count.error = text
 
@@ -277,16 +283,23 @@ class Runner:
                 self._trouble(lane, CEUnreachable(f"a pass took longer than {self._deadline_s:.0f} s and was given up"))
 
     def _report(self) -> None:
-        """A line for people; the last error stays until the next."""
+        """A line for people, in which the last error stays until the next; and what was counted."""
+        metrics.save()
         with self._lock:
             numbers: dict[str, Any] = {"passes": self._count.passes, "moved": self._count.moved}
             if self._count.error is not None:
                 numbers |= {"error": self._count.error, "error_at": NOW}
                 self._count.error = None
         numbers["statements"] = self.daemon.db.statements
-        host, name = self.context.host, self.daemon.name
+        host, name, calls = self.context.host, self.daemon.name, self.context.calls.take()
+
+        def write(connection: Any) -> None:
+            meta.report(connection, host, name, os.getpid(), **numbers)
+            cecalls.add(connection, host, name, calls)
+
         try:
-            self.daemon.db.run("report", lambda c: meta.report(c, host, name, os.getpid(), **numbers))
+            self.daemon.db.run("report", write)
         except TemporaryError as busy:
             log.warning("%s: %s", name, busy)
+            self.context.calls.give_back(calls)
         self._reporting.due = time.monotonic() + REPORT_S

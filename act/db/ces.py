@@ -39,11 +39,19 @@ def all_of(connection: Connection) -> Sequence[AnyRow]:
 
 
 def queues(connection: Connection, ce_id: int) -> Sequence[AnyRow]:
-    """The queues of a CE that take jobs now."""
+    """The queues of a CE that take jobs now, with its URL."""
     full = or_(cequeues.c.full_until.is_(None), cequeues.c.full_until < now())
     return connection.execute(
-        select(cequeues).where(cequeues.c.ce_id == ce_id, cequeues.c.status == "online", full)
+        select(cequeues, ces.c.url)
+        .join(ces, ces.c.id == cequeues.c.ce_id)
+        .where(cequeues.c.ce_id == ce_id, cequeues.c.status == "online", full)
     ).all()
+
+
+def queues_at(connection: Connection, ids: Collection[int]) -> Sequence[AnyRow]:
+    """CE queues by number, with the URLs of their CEs."""
+    query = select(cequeues, ces.c.url).join(ces, ces.c.id == cequeues.c.ce_id).where(cequeues.c.id.in_(ids))
+    return connection.execute(query.order_by(cequeues.c.id)).all()
 
 
 def places(connection: Connection, ids: Collection[int]) -> dict[int, tuple[str, str]]:

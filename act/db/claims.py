@@ -12,9 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select, true, update
 
 from act.db import cejobs as attempts
-from act.db import ces
+from act.db import ces, orders
 from act.db.engine import NOW, AnyRow, now
 from act.db.moves import Move
+from act.db.orders import Standing, What
 from act.db.schema import breakers, candidates, cejobs, cequeues
 from act.db.schema import ces as ce_rows
 from act.errors import JobError
@@ -36,31 +37,36 @@ class Limits:
 
 @dataclass(frozen=True)
 class Load:
-    """How full a CE queue is: attempts that wait there, all that it has, and the limits that hold for it."""
+    """How full a CE queue is: attempts that wait there, all that it has, and the limits that hold for it.
+
+    probing: of those, how many came since it gets one at a time; None: it gets as many as there is room for.
+    """
 
     waiting: int
     jobs: int
     limits: Limits
+    probing: int | None = None
 
     @property
     def room(self) -> int:
         """How many more it may get."""
-        return min(self.limits.max_waiting - self.waiting, self.limits.max_jobs - self.jobs)
+        room = min(self.limits.max_waiting - self.waiting, self.limits.max_jobs - self.jobs)
+        return room if self.probing is None else min(room, 1 - self.probing)
 
 
 def lanes(connection: Connection, flavour: str) -> list[tuple[int, int]]:
-    """(CE, proxy) pairs with attempts that wait for a CE."""
+    """(CE, proxy) pairs with attempts that wait for a CE, and that may get some."""
     query = (
         select(candidates.c.cequeue_id, candidates.c.proxy_id).where(candidates.c.open == true()).distinct().subquery()
     )
     rows = connection.execute(
-        select(cequeues.c.ce_id, query.c.proxy_id)
+        select(cequeues.c.ce_id, cequeues.c.queue, ce_rows.c.url, query.c.proxy_id)
         .join(cequeues, cequeues.c.id == query.c.cequeue_id)
         .join(ce_rows, ce_rows.c.id == cequeues.c.ce_id)
         .where(ce_rows.c.flavour == flavour, ce_rows.c.status == "online")
-        .distinct()
     )
-    return [(r.ce_id, r.proxy_id) for r in rows]
+    ordered = orders.standing(connection)
+    return list(dict.fromkeys((r.ce_id, r.proxy_id) for r in rows if not ordered.closed(r.url, r.queue)))
 
 
 def take(
@@ -81,12 +87,15 @@ def take(
     The CE queue's row is locked, so its limits hold over all hosts.
     """
     taken: list[int] = []
+    ordered = orders.standing(connection)
     for queue in ces.queues(connection, ce_id):
+        if ordered.closed(queue.url, queue.queue):
+            continue
         connection.execute(select(cequeues.c.id).where(cequeues.c.id == queue.id).with_for_update())
-        room = min(load(connection, queue, default).room, limit - len(taken))
+        room = min(load(connection, queue, default, ordered).room, limit - len(taken))
         if room <= 0:
             continue
-        picked = _pick(connection, queue.id, proxy_id, room)
+        picked = _pick(connection, queue.id, proxy_id, room, ordered)
         moves = _claims(picked, queue, db_id, delegation_id, holder, connection, lease_s)
         done = attempts.move(connection, moves, who=who, keep_claim=True, skip_locked=True)
         taken += done
@@ -95,8 +104,8 @@ def take(
     return connection.execute(select(cejobs).where(cejobs.c.id.in_(taken)).order_by(cejobs.c.id)).all()
 
 
-def load(connection: Connection, queue: AnyRow, default: Limits) -> Load:
-    """How full a CE queue (a row of ``cequeues``) is."""
+def load(connection: Connection, queue: AnyRow, default: Limits, ordered: Standing) -> Load:
+    """How full a CE queue (a row of ``cequeues`` with the CE's URL) is. Orders win over limits of its own."""
     rows = connection.execute(
         select(cejobs.c.state, func.count().label("n"))
         .where(cejobs.c.cequeue_id == queue.id, cejobs.c.state.in_(_ROOM_TAKEN))
@@ -104,19 +113,34 @@ def load(connection: Connection, queue: AnyRow, default: Limits) -> Load:
     )
     by_state: dict[str, int] = {r.state: r.n for r in rows}
     limits = Limits(
-        default.max_waiting if queue.max_waiting is None else queue.max_waiting,
-        default.max_jobs if queue.max_jobs is None else queue.max_jobs,
+        _limit(ordered.limit(What.MAX_WAITING, queue.url, queue.queue), queue.max_waiting, default.max_waiting),
+        _limit(ordered.limit(What.MAX_JOBS, queue.url, queue.queue), queue.max_jobs, default.max_jobs),
     )
-    return Load(sum(by_state.get(s, 0) for s in _WAITING), sum(by_state.values()), limits)
+    probe = ordered.probe(queue.url, queue.queue)
+    probing = None if probe is None else _placed_since(connection, queue.id, probe.since)
+    return Load(sum(by_state.get(s, 0) for s in _WAITING), sum(by_state.values()), limits, probing)
 
 
-def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> Sequence[AnyRow]:
+def _limit(order: AnyRow | None, own: int | None, default: int) -> int:
+    if order is not None:
+        return int(order.value)
+    return default if own is None else own
+
+
+def _placed_since(connection: Connection, cequeue_id: int, since: float) -> int:
+    """How many attempts a CE queue has that were given to it since then."""
+    query = select(func.count()).where(cejobs.c.cequeue_id == cequeue_id, cejobs.c.state.in_(_ROOM_TAKEN))
+    return int(connection.execute(query.where(cejobs.c.placed >= since)).scalar_one())
+
+
+def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int, ordered: Standing) -> Sequence[AnyRow]:
     """Candidates by rank, evenly over the shares; those with a clearly better CE queue elsewhere are left.
 
     Where there is room for fewer than one of each share, chance decides, so that no share waits for ever.
     """
     where = (candidates.c.open == true(), candidates.c.cequeue_id == cequeue_id, candidates.c.proxy_id == proxy_id)
-    shares = list(connection.scalars(select(candidates.c.share).where(*where).distinct()))
+    paused = ordered.paused_shares()
+    shares = [s for s in connection.scalars(select(candidates.c.share).where(*where).distinct()) if s not in paused]
     random.shuffle(shares)
     found: list[AnyRow] = []
     for n, share in enumerate(shares):
@@ -134,10 +158,10 @@ def _pick(connection: Connection, cequeue_id: int, proxy_id: int, room: int) -> 
             columns = (cejobs.c.id, cejobs.c.submission, (now() - cejobs.c.since).label("waited_s"))
             by_id = {r.id: r for r in connection.execute(select(*columns).where(cejobs.c.id.in_(ids)))}
             found += [by_id[i] for i in ids]  # by rank
-    return _without_better(connection, found, cequeue_id)
+    return _without_better(connection, found, cequeue_id, ordered)
 
 
-def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int) -> list[AnyRow]:
+def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int, ordered: Standing) -> list[AnyRow]:
     """Leave to other healthy CE queues what belongs there, so that in the end all have as much waiting."""
     places: dict[int, list[int]] = {}
     query = select(candidates.c.cejob_id, candidates.c.cequeue_id).where(
@@ -147,7 +171,8 @@ def _without_better(connection: Connection, rows: list[AnyRow], cequeue_id: int)
         places.setdefault(r.cejob_id, []).append(r.cequeue_id)
     if not {q for queues in places.values() for q in queues} - {cequeue_id}:
         return rows
-    ahead = _waiting_per_queue(connection, list({cequeue_id, *(q for queues in places.values() for q in queues)}))
+    ids = list({cequeue_id, *(q for queues in places.values() for q in queues)})
+    ahead = _waiting_per_queue(connection, ids, ordered)
     groups: dict[frozenset[int], list[AnyRow]] = {}
     for row in rows:
         groups.setdefault(frozenset(places.get(row.id, ())).intersection(ahead) | {cequeue_id}, []).append(row)
@@ -174,20 +199,21 @@ def _even_share(n: int, others: Sequence[int], mine: int) -> int:
     return max(0, math.ceil(level - mine))
 
 
-def _waiting_per_queue(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
-    """CE queues that take jobs now -> how many attempts wait there."""
-    healthy = connection.scalars(
-        select(cequeues.c.id)
+def _waiting_per_queue(connection: Connection, ids: Sequence[int], ordered: Standing) -> dict[int, int]:
+    """CE queues that take jobs now, and not only one at a time -> how many attempts wait there."""
+    rows = connection.execute(
+        select(cequeues.c.id, cequeues.c.queue, ce_rows.c.url)
+        .join(ce_rows, ce_rows.c.id == cequeues.c.ce_id)
         .outerjoin(breakers, breakers.c.ce_id == cequeues.c.ce_id)
         .where(cequeues.c.id.in_(ids), cequeues.c.status == "online", breakers.c.open_until.is_(None))
     )
-    waiting = dict.fromkeys(healthy, 0)
-    rows = connection.execute(
+    waiting = {r.id: 0 for r in rows if not (ordered.closed(r.url, r.queue) or ordered.probe(r.url, r.queue))}
+    counted = connection.execute(
         select(cejobs.c.cequeue_id, func.count().label("n"))
         .where(cejobs.c.cequeue_id.in_(list(waiting)), cejobs.c.state.in_(_WAITING))
         .group_by(cejobs.c.cequeue_id)
     )
-    return waiting | {r.cequeue_id: r.n for r in rows}
+    return waiting | {r.cequeue_id: r.n for r in counted}
 
 
 def _claims(

@@ -14,7 +14,7 @@ from act.explain import attempt, ce, places
 from act.explain.moment import Moment
 from act.explain.story import Asked, Hold, Story, Why, merged
 from act.interfaces import plugins
-from act.states import CEJOB
+from act.states import CEJOB, PLACELESS
 
 
 def job(connection: Connection, moment: Moment, number: int) -> Story:
@@ -63,7 +63,7 @@ def a_ce(connection: Connection, moment: Moment, name: str) -> list[Story]:
         raise ActError(f"no CE '{name}' is known here (known: {known})")
     if len(urls := sorted({r.url for r in rows})) > 1:
         raise ActError(f"'{name}' could be any of {', '.join(urls)}: say more of it")
-    return [_ce(connection, moment, row) for row in rows]
+    return [of_ce(connection, moment, row) for row in rows]
 
 
 def _of_application(connection: Connection, moment: Moment, asked: Asked, name: str) -> Story | None:
@@ -92,7 +92,7 @@ def _left_to_owner(part: Story) -> Story:
 
 
 def _attempt(connection: Connection, moment: Moment, row: AnyRow) -> Story:
-    waits = row.state == "tosubmit"
+    waits = row.state in PLACELESS
     there = places.read(connection, moment, situation.places(connection, row.id), row.id) if waits else []
     health, name = None, ""
     if row.ce_id is not None:
@@ -102,7 +102,8 @@ def _attempt(connection: Connection, moment: Moment, row: AnyRow) -> Story:
     return attempt.tell(moment, attempt.Facts(row, there, health, name, events))
 
 
-def _ce(connection: Connection, moment: Moment, row: AnyRow) -> Story:
+def of_ce(connection: Connection, moment: Moment, row: AnyRow) -> Story:
+    """One CE, a row of ``ces``."""
     (health,) = places.healths(connection, [row.id]).values()
     facts = ce.Facts(
         row=row,
@@ -130,7 +131,8 @@ def endpoints(
             continue
         found = places.read(connection, moment, situation.cequeues_at(connection, flavour, url, name))
         for place in found:
-            holds = places.no_room(moment, place) + places.unwell(moment, place.health, f"submitter-{flavour}")
+            unwell = places.unwell(moment, place.health, f"submitter-{flavour}")
+            holds = dict.fromkeys(places.no_room(moment, place) + unwell)
             state = "takes jobs" if not holds else "takes no jobs"
             told.append(Story(title, state, facts=(("jobs", places.filled(place.load)),), holds=tuple(holds)))
         if not found:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from act.db.engine import AnyRow
 from act.explain import places
 from act.explain.moment import Moment
+from act.explain.ordered import hold
 from act.explain.places import Health, Place
 from act.explain.story import Due, Hold, Story, Trouble, Turn, Why, happened, in_order
 from act.explain.words import ago, some, span
-from act.states import CEJOB, DEADLINES, IN_DOUBT, NEXT, STAND_STILL_AT_MOST_S, Event
+from act.states import CEJOB, DEADLINES, IN_DOUBT, NEXT, PLACELESS, STAND_STILL_AT_MOST_S, Event
 
-APPLICATION = "application"
+APPLICATION, OPERATOR = "application", "operator"
 WORDS = {
     "insert": "made",
     Event.CLAIM: "a CE queue was chosen",
@@ -41,6 +42,11 @@ WORDS = {
     Event.CANCEL: "its end is wanted",
     Event.FETCH: "its files are wanted",
     Event.CLEAN: "it may be forgotten",
+    Event.REQUEUE: "it is to leave its CE, and to wait for any again",
+    Event.QUARANTINE: "kept from all CEs",
+    Event.RELEASE: "it may go to a CE again",
+    "priority": "its priority was changed",
+    "move": "where it may go was changed",
 }
 
 
@@ -92,6 +98,8 @@ def _turn(moment: Moment, facts: Facts) -> Turn | None:
         return None
     if following.owner == APPLICATION:
         return Turn(APPLICATION, following.does)
+    if following.owner == OPERATOR:
+        return Turn(OPERATOR, following.does, runs=True, word="the tower waits for nobody else")
     if row.state in IN_DOUBT and _held(moment, row) and not row.claimed_by.startswith("reconciler"):
         return moment.turn(f"submitter-{row.flavour}", "brings it to the CE")
     far = facts.health.url if following.far and facts.health is not None else ""
@@ -104,6 +112,8 @@ def _turn(moment: Moment, facts: Facts) -> Turn | None:
 def _holds(moment: Moment, facts: Facts, turn: Turn) -> list[Hold]:
     if turn.daemon == APPLICATION:
         return []
+    if turn.daemon == OPERATOR:
+        return _quarantine(facts)
     holds = [*moment.idle(turn)]
     if facts.row.state == "tosubmit":
         return holds + _no_place(moment, facts, turn.daemon)
@@ -116,10 +126,18 @@ def _holds(moment: Moment, facts: Facts, turn: Turn) -> list[Hold]:
     return holds
 
 
+def _quarantine(facts: Facts) -> list[Hold]:
+    """Who put it there, and why."""
+    order = next((e for e in reversed(facts.events) if e.event == Event.QUARANTINE), None)
+    return [Hold(Why.QUARANTINE, f"by {order.who}: {order.why}" if order is not None else "nobody knows by whom")]
+
+
 def _no_place(moment: Moment, facts: Facts, daemon: str) -> list[Hold]:
     """Why no CE queue takes an attempt; [] if one may."""
     if moment.stopped:
         return [Hold(Why.STOPPED, f"nothing is submitted: {moment.stopped}")]
+    if (paused := moment.orders.share(facts.row.share)) is not None:
+        return [hold(f"{paused.kind} {paused.name}", paused)]
     usable = [p for p in facts.places if not p.row.refused]
     if not usable:
         return [Hold(Why.REFUSED, "all its CE queues have refused it" if facts.places else "it may go to no CE queue")]
@@ -165,7 +183,7 @@ def holder(claimed_by: str) -> str:
 
 def _due(moment: Moment, facts: Facts, turn: Turn | None, holds: Sequence[Hold]) -> list[Due]:
     row, due = facts.row, []
-    if turn is not None and turn.daemon != APPLICATION:
+    if turn is not None and turn.daemon not in (APPLICATION, OPERATOR):
         due += ends(moment, holds)
         if not holds:
             due.append(_step(moment, facts, turn))
@@ -213,9 +231,9 @@ def _deadline(moment: Moment, facts: Facts) -> Due:
 def _facts(moment: Moment, facts: Facts) -> list[tuple[str, str]]:
     row = facts.row
     told = [("credential", _credential(moment, row.proxy_id))]
-    if row.state != "tosubmit":
+    if row.state not in PLACELESS:
         told += [("CE", _place(facts)), ("at the CE", _at_ce(row))]
-    if row.state in ("tosubmit", *IN_DOUBT):
+    if row.state in (*PLACELESS, *IN_DOUBT):
         told.append(("submissions", f"{row.submission} so far" if row.submission else "none yet"))
     if row.doubts:
         times = some(row.doubts, "time")
@@ -225,7 +243,7 @@ def _facts(moment: Moment, facts: Facts) -> list[tuple[str, str]]:
         told.append(("missing", f"{when} a complete answer of the CE did not have it; a second one counts"))
     if row.wish:
         told.append(("wanted", f"{row.wish}: done as soon as nothing is in doubt and nobody has it in hand"))
-    if row.state == "tosubmit":
+    if row.state in PLACELESS:
         told += [("may go to", _candidate(moment, place, row)) for place in facts.places]
     return [(label, text) for label, text in told if text]
 
@@ -269,7 +287,7 @@ def _errors(moment: Moment, facts: Facts, turn: Turn | None, holds: Sequence[Hol
     found = [Trouble(f"of the attempt: {facts.row.error}")] if facts.row.error else []
     if turn is None:
         return found
-    if facts.row.state == "tosubmit":
+    if facts.row.state in PLACELESS:
         by_name = {p.health.name: p.health for p in facts.places}
     else:
         by_name = {facts.health.name: facts.health} if facts.health is not None else {}

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from act.db.engine import AnyRow
+from act.db.orders import Kind, What
 from act.explain import places
 from act.explain.attempt import ends, holder
 from act.explain.moment import Moment
+from act.explain.ordered import describe
 from act.explain.places import Health, Place
 from act.explain.story import Due, Hold, Story, Why, in_order
 from act.explain.words import ago, ahead, some, span
@@ -55,6 +57,10 @@ def _holds(moment: Moment, facts: Facts) -> list[Hold]:
 
 def _state(moment: Moment, facts: Facts, holds: Sequence[Hold]) -> str:
     """In a word."""
+    ordered = moment.orders.of(Kind.CE, facts.row.url)
+    for what, word in ((What.PAUSE, "paused"), (What.DRAIN, "drained")):
+        if what in ordered:
+            return word
     for why, word in ((Why.OFFLINE, "offline"), (Why.SETTINGS, "out of reach"), (Why.BREAKER, "left alone"),
                       (Why.CREDENTIAL, "refuses a credential")):  # fmt: skip
         if any(h.why is why for h in holds):
@@ -67,13 +73,21 @@ def _state(moment: Moment, facts: Facts, holds: Sequence[Hold]) -> str:
 def _facts(moment: Moment, facts: Facts) -> list[tuple[str, str]]:
     told = [("type", facts.row.flavour)]
     told += [("submit point", facts.row.submit_point)] if facts.row.submit_point else []
+    told += [("order", describe(order)) for order in moment.orders.of(Kind.CE, facts.row.url).values()]
     told += [("breaker", _breaker(moment, b)) for b in facts.health.breakers]
     told += [("lane", _lane(moment, lane)) for lane in facts.health.lanes]
     told += _token(moment, facts.row.url)
     told += [("delegation", _delegation(moment, d)) for d in facts.delegations]
-    told += [("queue", f"{p.row.queue or '(its default)'}: {places.filled(p.load)}") for p in facts.places]
+    told += [("queue", f"{_named(p)}: {places.filled(p.load)}") for p in facts.places]
+    told += [("order", f"queue {_named(p)} {describe(order)}") for p in facts.places
+             for order in moment.orders.of(Kind.CEQUEUE, p.row.url, p.row.queue).values()]  # fmt: skip
     told.append(("jobs", _jobs(facts)))
     return told
+
+
+def _named(place: Place) -> str:
+    """The name that a CE queue has at its CE."""
+    return place.row.queue or "(its default)"
 
 
 def _token(moment: Moment, url: str) -> list[tuple[str, str]]:

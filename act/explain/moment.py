@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from act.config import CoreConfig
-from act.db import credentials, meta
+from act.db import credentials, hosts, meta, orders
 from act.db.engine import AnyRow
+from act.db.orders import Standing
+from act.explain.credential import unrenewed, unusable
+from act.explain.hosts import ills
 from act.explain.story import Hold, Trouble, Turn, Why
-from act.explain.words import ago, span
+from act.explain.words import span
 
-STALE_S = 60.0  # a daemon that gave no sign for so long does not run, or as good as
 LATELY_S = 600.0
 
 
@@ -25,7 +27,7 @@ class Moment:
     beats: rows of ``daemons``. proxies: rows of ``proxies`` by number, tokens: rows of
     ``tokens`` by the URL of their CE, both without secrets. enabled: the daemons that the
     configuration of this host starts; None for who is told of one job and nothing else. master: what
-    the master of this host says of them, by name.
+    the master of this host says of them, by name. orders: in force. seen: what hosts said of themselves.
     """
 
     now: float
@@ -36,6 +38,8 @@ class Moment:
     tokens: Mapping[str, AnyRow] = field(default_factory=dict)
     enabled: Collection[str] | None = ()
     master: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    orders: Standing = field(default_factory=Standing)
+    seen: Sequence[hosts.Seen] = ()
 
     @classmethod
     def read(
@@ -56,6 +60,8 @@ class Moment:
             tokens=credentials.all_tokens(connection),
             enabled=frozenset(enabled) if enabled is not None else None,
             master=told,
+            orders=orders.standing(connection),
+            seen=hosts.all_of(connection),
         )
 
     def processes(self, daemon: str) -> list[AnyRow]:
@@ -64,12 +70,15 @@ class Moment:
 
     def hosts(self, daemon: str) -> set[str]:
         """Where the daemon runs."""
-        return {b.host for b in self.processes(daemon) if b.age_s <= STALE_S}
+        return {b.host for b in self._alive(daemon)}
+
+    def _alive(self, daemon: str) -> list[AnyRow]:
+        """Its processes that gave a sign of life lately; the others do not run, or as good as."""
+        return [b for b in self.processes(daemon) if b.age_s <= self.config.alarms.silent_s]
 
     def turn(self, daemon: str, does: str, far: str = "") -> Turn:
         """It is this daemon's turn; whether it runs, in words."""
-        alive = [b for b in self.processes(daemon) if b.age_s <= STALE_S]
-        if alive:
+        if alive := self._alive(daemon):
             places = " and ".join(dict.fromkeys(b.host for b in alive))
             word = f"it runs on {places}, last word {span(min(b.age_s for b in alive))} ago"
             return Turn(daemon, does, far, True, word)
@@ -105,37 +114,42 @@ class Moment:
         return "" if self.hosts(daemon) else f" (once {daemon} runs)"
 
     def lately(self, daemon: str) -> tuple[Trouble, ...]:
-        """The daemon's own last errors, if they are of now; they need not be about the job."""
+        """The daemon's own last errors, if they are of now, and what is wrong where it runs; neither need be about the
+        job."""
         if self.enabled is None:
             return ()
-        return tuple(
+        own = [
             Trouble(f"{b.name} on {b.host}: {b.error}", b.error_at)
             for b in self.processes(daemon)
             if b.error and self.now - b.error_at < LATELY_S
-        )
+        ]
+        around = [s for s in self.seen if s.host in self.hosts(daemon)]
+        return (*own, *(Trouble(ill.text, s.at) for s in around for ill in ills(s, self.config.alarms)))
 
     def credential(self, proxy_id: int, url: str) -> tuple[Hold, ...]:
         """What is wrong with a credential itself: the proxy, or the token where the CE with this URL takes one."""
-        if self.config.ces.at(url).token is not None:
-            return self._usable(self.tokens.get(url.rstrip("/")), f"token for {url}")
-        row = self.proxies.get(proxy_id)
-        return self._usable(row, f"proxy of role '{self.role(proxy_id)}'")
+        return self._usable(*self._shown(proxy_id, url))
 
     def credential_of(self, role: str) -> tuple[Hold, ...]:
         """What is wrong with the proxy of a role, which there may not be yet."""
-        return self._usable(next((p for p in self.proxies.values() if p.role == role), None), f"proxy of role '{role}'")
+        row = next((p for p in self.proxies.values() if p.role == role), None)
+        return self._usable(row, f"proxy of role '{role}'")
+
+    def renewal(self, proxy_id: int, url: str) -> tuple[Trouble, ...]:
+        """That a credential which still can be used cannot be renewed."""
+        row, name = self._shown(proxy_id, url)
+        text = unrenewed(row, name, self.now) if row is not None and row.expires > self.now else ""
+        return (Trouble(text),) if text else ()
+
+    def _shown(self, proxy_id: int, url: str) -> tuple[AnyRow | None, str]:
+        """What a CE is shown, and its name."""
+        if self.config.ces.at(url).token is not None:
+            return self.tokens.get(url.rstrip("/")), f"token for {url}"
+        return self.proxies.get(proxy_id), f"proxy of role '{self.role(proxy_id)}'"
 
     def _usable(self, row: AnyRow | None, name: str) -> tuple[Hold, ...]:
-        if row is not None and row.expires > self.now:
-            return ()
-        if row is None:
-            text = f"there is no {name} yet: 'actctl daemon proxy --once' tells why"
-        elif not row.expires:  # the row is there for its error only
-            text = f"there is no {name}: {row.error}"
-        else:
-            text = f"the {name} ran out {ago(row.expires, self.now)}"
-            text += f"; it cannot be renewed: {row.error}" if row.error else ""
-        return (Hold(Why.CREDENTIAL, text),)
+        text = unusable(row, name, self.now)
+        return (Hold(Why.CREDENTIAL, text),) if text else ()
 
     def role(self, proxy_id: int) -> str:
         """The name of a credential."""

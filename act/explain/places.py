@@ -11,7 +11,9 @@ from act.config import CE, SubmitPoint
 from act.db import ces, claims, situation
 from act.db.claims import Limits, Load
 from act.db.engine import AnyRow
+from act.db.orders import Kind, What
 from act.explain.moment import Moment
+from act.explain.ordered import hold
 from act.explain.story import Hold, Trouble, Why
 from act.explain.words import ago, some, span
 
@@ -70,7 +72,7 @@ def read(connection: Connection, moment: Moment, rows: Iterable[AnyRow], cejob_i
     found = []
     for row in rows:
         limits = moment.config.limits_of(moment.config.ces.at(row.url))
-        load = claims.load(connection, row, Limits(limits.max_waiting, limits.max_jobs))
+        load = claims.load(connection, row, Limits(limits.max_waiting, limits.max_jobs), moment.orders)
         ahead = situation.ahead(connection, row, cejob_id) if cejob_id is not None and row.open else 0
         found.append(Place(row, load, health[row.ce_id], ahead))
     return found
@@ -79,6 +81,8 @@ def read(connection: Connection, moment: Moment, rows: Iterable[AnyRow], cejob_i
 def unwell(moment: Moment, health: Health, daemon: str, proxy_id: int | None = None) -> list[Hold]:
     """Why a daemon leaves a CE alone, wherever it runs; for one credential, or for all."""
     holds = _out_of_reach(moment, health, daemon)
+    if (paused := moment.orders.paused(health.url)) is not None:
+        holds.append(hold(health.url, paused))
     hosts = moment.hosts(daemon) or {b.host for b in health.breakers}
     if (point := _submit_point(moment, health)) is not None and point.host:
         hosts &= {point.host}
@@ -131,18 +135,34 @@ def no_room(moment: Moment, place: Place) -> list[Hold]:
         holds.append(
             Hold(Why.FULL, f"{row.url} says that it takes no more jobs", row.full_until, f"{row.url} is asked again")
         )
-    if place.load.room <= 0:
-        holds.append(Hold(Why.LIMIT, f"{place.name} has {filled(place.load)}"))
+    if (closed := moment.orders.closed(row.url, row.queue)) is not None:
+        holds.append(hold(place.health.url if closed.kind == Kind.CE else place.name, closed))
+    elif place.load.room <= 0:
+        holds.append(_filled_up(moment, place))
     elif place.ahead >= place.load.room:
         first = f"{some(place.ahead, 'attempt')} of the same share come first"
         holds.append(Hold(Why.LIMIT, f"{place.name} has room for {place.load.room}, and {first}"))
     return holds
 
 
+def _filled_up(moment: Moment, place: Place) -> Hold:
+    """The limit that a CE queue has reached, and who set it if it was an order."""
+    row, load = place.row, place.load
+    if load.probing and (probe := moment.orders.probe(row.url, row.queue)) is not None:
+        return hold(place.name, probe)
+    reached = What.MAX_JOBS if load.limits.max_jobs <= load.jobs else What.MAX_WAITING
+    order = moment.orders.limit(reached, row.url, row.queue)
+    if order is not None:
+        return hold(f"{place.name} has {filled(load)}: it", order)
+    return Hold(Why.LIMIT, f"{place.name} has {filled(load)}")
+
+
 def filled(load: Load) -> str:
     """How full a CE queue is, against its limits."""
     limits = load.limits
-    return f"{load.waiting} waiting of at most {limits.max_waiting}, {load.jobs} in all of at most {limits.max_jobs}"
+    one = ", one at a time" if load.probing is not None else ""
+    text = f"{load.waiting} waiting of at most {limits.max_waiting}, {load.jobs} in all of at most {limits.max_jobs}"
+    return text + one
 
 
 def silent(moment: Moment, lane: AnyRow | None) -> Hold | None:
@@ -162,5 +182,7 @@ def troubles(moment: Moment, health: Health, holds: Iterable[Hold], proxy_id: in
     ]
     lanes = [lane for lane in health.lanes if lane.error and proxy_id in (None, lane.proxy_id)]
     found += [Trouble(f"{health.url}, role '{moment.role(lane.proxy_id)}': {lane.error}") for lane in lanes]
+    for shown in [lane.proxy_id for lane in health.lanes] if proxy_id is None else [proxy_id]:
+        found += moment.renewal(shown, health.url)
     told = " ".join(h.text for h in holds)
     return [t for t in found if t.text.partition(": ")[2] not in told]

@@ -21,13 +21,15 @@ class Why(StrEnum):
     """What can keep a job, a CE or a queue from going on."""
 
     STOPPED = "stopped"  # all submission
-    OFFLINE = "offline"  # an operator said so
+    OFFLINE = "offline"  # the configuration said so
+    ORDER = "order"  # an operator said so, or the guard
     BREAKER = "breaker"  # the CE failed several times in a row
     CREDENTIAL = "credential"  # missing, out of date, or refused by the CE
     LIMIT = "limit"  # as many as allowed are there
     FULL = "full"  # the CE said so
     REFUSED = "refused"  # by all its CE queues
     LEASE = "lease"  # another process has it in hand
+    QUARANTINE = "quarantine"  # an operator, or the guard, keeps it from all CEs
     REST = "rest"  # left alone for a while after a refusal
     SETTINGS = "settings"  # what catalogues and configuration say
     SILENCE = "silence"  # a far side gives no answer
@@ -77,12 +79,13 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One step of a history. of: what it happened to."""
+    """One step of a history. of: what it happened to; state: that it had from then on, "" where none is told."""
 
     at: float
     of: str
     text: str
     who: str
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ def merged(histories: Iterable[Iterable[Happened]]) -> tuple[Happened, ...]:
 
 def happened(events: Iterable[Any], of: str, words: Mapping[str, str]) -> tuple[Happened, ...]:
     """Rows of ``events`` (at, source, event, target, who, why) as a history of one thing, in words."""
-    return tuple(Happened(e.at, of, _sentence(e, words), e.who) for e in events)
+    return tuple(Happened(e.at, of, _sentence(e, words), e.who, e.target) for e in events)
 
 
 def _sentence(event: Any, words: Mapping[str, str]) -> str:

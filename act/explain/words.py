@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 
+from act.errors import ActError
+
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(s|min|h|d|w)?")
+_SECONDS = dict(_UNITS) | {"w": 604800, None: 1}
 
 
 def span(seconds: float) -> str:
@@ -17,6 +22,14 @@ def span(seconds: float) -> str:
             more = rest // lower_size if lower != unit and whole < 10 else 0
             return f"{whole} {unit} {more} {lower}" if more else f"{whole} {unit}"
     return "0 s"
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``20min``, ``2h``, ``1d``, ``1w``. Raises ActError."""
+    found = _SPAN.fullmatch(text.strip().lower())
+    if found is None:
+        raise ActError(f"'{text[:50]}' is no length of time: say 20min, 2h or 1d")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def ago(at: float | None, now: float) -> str:

@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 
 from act.daemons.base import Key
 from act.daemons.context import Context
-from act.db import meta
+from act.db import meta, orders
+from act.db.orders import Standing
 from act.errors import CredentialError, OutputMissing, SourceUnreachable, StorageUnavailable, TemporaryError
 from act_atlas import db, supply
 from act_atlas.daemons.base import AtlasDaemon
@@ -45,9 +46,10 @@ class GetJob(AtlasDaemon):
 
     def lanes(self) -> Sequence[Key]:
         now = time.monotonic()
-        loads = self.db.read("loads", db.waiting_and_running)
+        loads, ordered = self.db.read("loads", lambda c: (db.waiting_and_running(c), orders.standing(c)))
         self._refresh_stats(now)
-        due = [q.name for q in self.queues().values() if now >= self._due.get(q.name, 0.0) and self._room(q, loads) > 0]
+        queues = (q for q in self.queues().values() if now >= self._due.get(q.name, 0.0))
+        due = [q.name for q in queues if self._room(q, loads, ordered) > 0]
         due.sort(key=lambda name: -self._stats.get(name, {}).get("activated", 0))
         return [*([None] if now >= self._leftovers_due else []), *due]
 
@@ -55,8 +57,8 @@ class GetJob(AtlasDaemon):
         if not isinstance(lane, str):
             return self._take_leftovers()
         queue = self.queues().get(lane)
-        room = self._room(queue, self.db.read("load", lambda c: db.waiting_and_running(c, lane))) if queue else 0
-        if queue is None or room <= 0:
+        load, ordered = self.db.read("load", lambda c: (db.waiting_and_running(c, lane), orders.standing(c)))
+        if queue is None or (room := self._room(queue, load, ordered)) <= 0:
             return 0
         self._plan(lane, found=False)
         answer = self._ask(queue, min(room, self.atlas.panda.bulk))
@@ -109,9 +111,9 @@ class GetJob(AtlasDaemon):
             log.error("an answer with jobs goes to the database only, a crash would lose it: %s", error)
             self._unstored[stored] = answer
 
-    def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]]) -> int:
+    def _room(self, queue: QueueInfo, loads: Mapping[str, tuple[int, int]], ordered: Standing) -> int:
         """How many jobs the queue may get now."""
-        return supply.room(queue, *loads.get(queue.name, (0, 0)), self.atlas.panda).jobs
+        return supply.room(queue, *loads.get(queue.name, (0, 0)), self.atlas.panda, ordered).jobs
 
     def _plan(self, queue: str, *, found: bool) -> None:
         """When to ask again: soon where there was work. Queues without share what PanDA can be asked in a second."""

@@ -10,10 +10,26 @@ import pytest
 from sqlalchemy import Connection, event, text
 
 from act.daemons.status import AWAITED, FOLLOWED
-from act.db import cejobs, claims, credentials, lanes, meta, migrate
+from act.db import (
+    archive,
+    causes,
+    cejobs,
+    claims,
+    credentials,
+    ends,
+    figures,
+    history,
+    lanes,
+    meta,
+    migrate,
+    orders,
+    survey,
+)
 from act.db.claims import Limits
 from act.db.engine import Database
 from act.db.moves import Move
+from act.db.orders import Kind, Order, What
+from act.figures import CE, Figure
 from act.states import CEJOB, DAY, IN_DOUBT, STAND_STILL_AT_MOST_S, Event
 from act_atlas import db as panda
 from act_atlas.states import ON_STORAGE, PANDAJOB
@@ -24,12 +40,13 @@ from tests.services.mariadb import MariaDB
 JOBS = 100_000
 PLACES = 20
 LANE = (1, 1)
+ORDERED = "https://ce0.example.org/arex"  # the CE of that lane
 BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive", "outputs", "clientjobs",
-                 "clientfiles"})  # fmt: skip
+                 "clientfiles", "samples"})  # fmt: skip
 # Of a hundred attempts: so many in a state that somebody works on, the others run.
 STATES = {"tosubmit": 8, "submitted": 15, "finishing": 1, "archived": 20, "done": 1, "cancelling": 1}
 RARE = ("submitting", "created", "holding", "finished", "failed", "tofetch", "tocancel", "torerun", "toclean",
-        "donefailed", "cancelled", "lost")  # fmt: skip
+        "donefailed", "cancelled", "lost", "quarantined")  # fmt: skip
 
 
 def fill(database: Database) -> None:
@@ -66,6 +83,10 @@ def fill(database: Database) -> None:
         "INSERT INTO outputs (pandajob_id, lfn, url, host, adler32, md5, wish, due) SELECT n, 'f', 'u', HOST,"
         " '', '', CASE WHEN n % 100 < 2 THEN 'check' WHEN n % 100 = 2 THEN 'remove' ELSE NULL END, n"
         f" FROM {series}".replace("HOST", "'se' || n % 5" if database.embedded else "CONCAT('se', n % 5)"),
+        f"INSERT INTO series (id, scope, name) SELECT n, 'ce', n FROM {series} WHERE n <= 101",
+        "INSERT INTO samples (series_id, step_s, at, figures) SELECT n % 100 + 2, CASE n % 3 WHEN 0 THEN 60 WHEN 1 THEN"
+        " 3600 ELSE 86400 END, CASE n % 3 WHEN 0 THEN n * 90 WHEN 1 THEN n * 60 ELSE n * 86400 END, '{}'"
+        f" FROM {series}",
         "INSERT INTO events (kind, job_id, source, event, target, at, who, why)"
         f" SELECT 'cejob', {template} + n, 'a', 'b', 'c', 0, 'x', '' FROM {series}",
     ]
@@ -150,6 +171,12 @@ def take(connection: Connection) -> None:
     )  # fmt: skip
 
 
+def take_one(connection: Connection) -> None:
+    probe = Order(kind=Kind.CEQUEUE, name=ORDERED, queue="default", what=What.PROBE, why="it fails")
+    orders.give(connection, probe, "guard")
+    take(connection)
+
+
 def moved(connection: Connection) -> None:
     rows = cejobs.at_ce(connection, lane=LANE, states=("running",), after=0, limit=300)
     ended = [Move(r.id, "running", Event.FINISHED, "", {"exit_code": r.id % 9}) for r in rows]
@@ -175,6 +202,8 @@ def overdue(state: str) -> Callable[[Connection], Any]:
 QUERIES: dict[str, Callable[[Connection], Any]] = {
     "submitter: lanes": lambda c: claims.lanes(c, "fake"),
     "submitter: claim": take,
+    "submitter: claim by order": take_one,
+    "any page: orders": orders.history,
     "canceller: lanes": lambda c: cejobs.lanes(c, "fake", ("tocancel", "torerun")),
     "fetcher: lanes": lambda c: cejobs.lanes(c, "fake", ("finished", "tofetch")),
     "cleaner: lanes": lambda c: cejobs.lanes(c, "fake", ("toclean",)),
@@ -210,7 +239,19 @@ QUERIES: dict[str, Callable[[Connection], Any]] = {
     "validator: removal": lambda c: panda.outputs.want_removed(c, list(range(200))),
     "validator: oblivion": lambda c: panda.outputs.forget(c, list(range(200))),
     "archiver: ended": archived,
-    "archiver: prune": lambda c: panda.prune_archive(c, 90 * DAY, limit=100),
+    "guard: ends": lambda c: ends.gather(c, after=JOBS - 500, upto=JOBS),
+    "guard: keep": lambda c: ends.keep(c, [ends.End(1, 1, 1e6, None, "", True, None)], most=200),
+    "guard: latest": lambda c: ends.latest(c, 1, since=0, limit=20),
+    "guard: fruitless": lambda c: ends.fruitless(c, after=JOBS - 500, upto=JOBS, least=8),
+    "report: last events": lambda c: figures.settled(c, JOBS - 500),
+    "report: moves": lambda c: list(figures.moves(c, JOBS - 500, JOBS, 60)),
+    "report: oldest": figures.oldest,
+    "report: errors": lambda c: causes.gather(c, after=JOBS - 500, upto=JOBS, since=0, until=1),
+    "report: a minute": lambda c: history.write(c, 1e7, [Figure(CE, "5", "running", 1)]),
+    "report: hours and days": lambda c: history.compact(c, 1e7, history.Keep(1e9, 1e9, 1e9)),
+    "report: forgetting": lambda c: history.compact(c, 1e7, history.Keep(1, 1, 1)),
+    "any page: figures": lambda c: history.read(c, CE, "5", since=JOBS - 5000, step_s=60),
+    "archiver: prune": lambda c: archive.prune(c, 90 * DAY, limit=100),
 }
 QUERIES |= {f"reconciler: overdue {s}": overdue(s) for s in sorted(set(CEJOB.states) - CEJOB.final)}
 QUERIES |= {
@@ -219,6 +260,37 @@ QUERIES |= {
 }
 
 
+# What is counted each minute; this may read a whole index.
+COUNTS: dict[str, Callable[[Connection], Any]] = {
+    "attempts": survey.states_by_ce,
+    "jobs of PanDA": panda.counts,
+}
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_no_daemon_reads_or_sorts_a_whole_table(full: Database, query: str) -> None:
     assert_good_plans(full, QUERIES[query])
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_counting_reads_an_index_and_no_job(full: Database, count: str) -> None:
+    assert_counts_in_an_index(full, COUNTS[count])
+
+
+def assert_counts_in_an_index(database: Database, work: Callable[[Connection], Any]) -> None:
+    """All of an index may be read, in its order, but no row."""
+    found = statements_of(database, work)
+    assert found
+    with database.engine.connect() as connection:
+        assert [(bad_count(connection, s, p), s) for s, p in found if bad_count(connection, s, p)] == []
+
+
+def bad_count(connection: Connection, statement: str, parameters: Any) -> list[str]:
+    """What in the plan reads rows of large tables, or sorts what it has read of them."""
+    if connection.dialect.name == "sqlite":
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        steps = [r.detail for r in plan]
+        return [s for s in steps if "USE TEMP" in s or (s.split()[1] in BIG and "COVERING INDEX" not in s)]
+    plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+    read = [(r.table, r.Extra or "") for r in plan if r.table in BIG]
+    return [f"{t}: {extra}" for t, extra in read if "Using index" not in extra or "filesort" in extra]
