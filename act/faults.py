@@ -1,8 +1,9 @@
-"""Ports and fault points: every effect goes through a port, and every port can be made to die, stall or fail.
+"""Ports and fault points: every effect goes through a port, is timed, and can be made to die, stall or fail.
 
 `port(name, obj)` wraps an adapter so that each public method call passes two fault points, ``<name>.<method>:before``
-and ``...:after``. `act.db.engine.Database.tx` does the same for transactions (``tx.<label>``). Because effects have
-no other way out, the list of points is complete by construction; a lint test keeps it so.
+and ``...:after``, and is told to `act.metrics` (or to whom the caller names). `act.db.engine.Database.tx` does the same
+for transactions (``tx.<label>``). Because effects have no other way out, the list of points is complete by
+construction; a lint test keeps it so.
 
 Faults are chosen by the environment variable ACT_FAULT = ``<point>:<before|after>:<die|stall|fail>[:<seconds>]``, or
 several of these with blanks between them; each strikes once per process (with ACT_FAULT_ONCE = a directory: once for
@@ -20,9 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from act import metrics
 from act.errors import TemporaryError
 
 T = TypeVar("T")
+Told = Callable[[str, float, BaseException | None], None]  # a call, how many seconds it took, and what it raised
 
 
 class InjectedFault(TemporaryError):
@@ -67,8 +70,8 @@ def _struck_before(wanted: str, place: str) -> bool:
 class _Port:
     """Proxy whose public methods pass the fault points of the port."""
 
-    def __init__(self, name: str, target: object, error: Callable[[str], TemporaryError]) -> None:
-        self._name, self._target, self._error = name, target, error
+    def __init__(self, name: str, target: object, error: Callable[[str], TemporaryError], told: Told) -> None:
+        self._name, self._target, self._error, self._told = name, target, error, told
 
     def __getattr__(self, attribute: str) -> Any:
         value = getattr(self._target, attribute)
@@ -79,15 +82,16 @@ class _Port:
         def call(*args: Any, **kwargs: Any) -> Any:
             point = f"{self._name}.{attribute}"
             hit(point, "before", self._error)
-            result = value(*args, **kwargs)
+            with metrics.timed(functools.partial(self._told, attribute)):
+                result = value(*args, **kwargs)
             hit(point, "after", self._error)
             return result
 
         return call
 
 
-def port(name: str, target: T, error: Callable[[str], TemporaryError] = InjectedFault) -> T:
-    """``target`` with fault points around each public method; costs nothing unless a fault is configured."""
-    if "ACT_FAULT" not in os.environ and "ACT_FAULT_RECORD" not in os.environ:
-        return target
-    return cast(T, _Port(name, target, error))
+def port(
+    name: str, target: T, error: Callable[[str], TemporaryError] = InjectedFault, *, told: Told | None = None
+) -> T:
+    """``target`` with fault points around each public method. told: hears of each call, instead of `act.metrics`."""
+    return cast(T, _Port(name, target, error, told or functools.partial(metrics.port_call, name)))

@@ -49,7 +49,7 @@ for unit in systemd/*.service systemd/*.target systemd/*.timer; do
 done
 install -D -m 644 systemd/act.sysusers.conf "$destdir/usr/lib/sysusers.d/act.conf"
 install -D -m 644 systemd/act.tmpfiles.conf "$destdir/usr/lib/tmpfiles.d/act.conf"
-install -D -m 644 -t "$share/act/examples" etc/*.xml
+install -D -m 644 -t "$share/act/examples" etc/*.xml etc/prometheus/*.yml etc/grafana/*.json
 install -D -m 644 -t "$share/doc/act" README.md CHANGELOG.md docs/*.md
 for command in actctl actcli; do
     mkdir -p "$destdir/usr/bin"

@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 from act import faults, keys
 from act.config import CE as CESettings
 from act.config import CoreConfig
+from act.daemons.cecalls import CECalls
 from act.db import ces, credentials
 from act.db.engine import AnyRow, Database
+from act.db.orders import plain
 from act.errors import CEUnreachable, CredentialError, StorageUnavailable
 from act.interfaces import CEFactory, ComputeElement, plugin
 from act.model import CEAddress, Proxy
@@ -34,6 +36,7 @@ class Context:
         self.host = socket.gethostname()
         self.db = Database(config.database.connect_url(), pool=config.daemons.threads + 4)
         self.store = faults.port("store", Store(config.paths.store_dir), StorageUnavailable)
+        self.calls = CECalls()
         self._ces: dict[Lane, tuple[tuple[int, int], ComputeElement]] = {}
         self._proxies: dict[int, tuple[int, Proxy]] = {}
         self._well: set[int] = set()  # CEs whose breaker has been told so by this process
@@ -70,7 +73,8 @@ class Context:
         address, proxy = self.address(row), self.proxy(credential)
         if token is not None:
             proxy = replace(proxy, token=self._unsealed(token.token).decode())
-        return faults.port("ce", self.factory(address.flavour)(address, proxy, self.store), CEUnreachable)
+        told = self.calls.of(row.id, address.flavour, row.url)
+        return faults.port("ce", self.factory(address.flavour)(address, proxy, self.store), CEUnreachable, told=told)
 
     def _of_lane(self, connection: Connection, lane: Lane) -> tuple[AnyRow, AnyRow, AnyRow | None]:
         """Rows of a lane: its CE, and the credentials."""
@@ -126,6 +130,11 @@ class Context:
         """Those of the CEs that this host can speak to: not what is behind a submit point of another host."""
         where = self._where(ce_ids)
         return {i for i in ce_ids if self.config.ces.reached_from(self.host, where[i][1])}
+
+    def ces_at(self, ce_ids: Collection[int], urls: Collection[str]) -> set[int]:
+        """Those of the CEs that have one of these URLs, without a slash at their end."""
+        where = self._where(ce_ids)
+        return {i for i in ce_ids if plain(where[i][0]) in urls}
 
     def _where(self, ce_ids: Collection[int]) -> dict[int, tuple[str, str]]:
         """CE -> URL and submit point, which never change; what is new is read in one query."""

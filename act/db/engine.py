@@ -11,6 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, CursorResult, Engine, Row, create_engine, event, make_url
@@ -20,14 +21,15 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import Double
 
-from act import faults
+from act import faults, metrics
 from act.errors import ConfigError, DatabaseBusy, OutcomeUnknown
 
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
 TRIES = 6
 # deadlock, lock wait, server gone, lost connection, too many connections, read-only during failover
-_MYSQL_TEMPORARY = {1213, 1205, 2002, 2003, 2006, 2013, 2055, 1040, 1290, 1047, 1053, 1927, 1969}
+_MYSQL_CONFLICTS = {1213, 1205}
+_MYSQL_TEMPORARY = {*_MYSQL_CONFLICTS, 2002, 2003, 2006, 2013, 2055, 1040, 1290, 1047, 1053, 1927, 1969}
 
 
 class now(FunctionElement[float]):
@@ -51,12 +53,21 @@ def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
+def _code(error: Exception) -> Any:
+    """The driver's number for what went wrong; SQLite's driver has words."""
+    original = getattr(error, "orig", None)
+    return original.args[0] if original is not None and original.args else None
+
+
 def _temporary(error: DBAPIError) -> bool:
     """Whether running the transaction again can help."""
-    if error.connection_invalidated:
-        return True
-    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    return code in _MYSQL_TEMPORARY or (isinstance(error, OperationalError) and "locked" in str(code))
+    locked = isinstance(error, OperationalError) and "locked" in str(_code(error))
+    return error.connection_invalidated or _code(error) in _MYSQL_TEMPORARY or locked
+
+
+def _cause(error: DBAPIError | PoolTimeout) -> str:
+    """What keeps a transaction from going on, for people: another one, or the connection."""
+    return "conflict" if _code(error) in _MYSQL_CONFLICTS or "locked" in str(_code(error)) else "connection"
 
 
 class Database:
@@ -109,6 +120,7 @@ class Database:
                 # another transaction may have made the same row after we had looked: now it can be seen
                 if n == TRIES - 1:
                     raise
+                metrics.retried("conflict")
             except (DBAPIError, PoolTimeout) as error:
                 if isinstance(error, DBAPIError) and not _temporary(error):
                     if isinstance(error, OperationalError):
@@ -116,14 +128,17 @@ class Database:
                     raise
                 if n == TRIES - 1:
                     raise DatabaseBusy(f"the database {self.name} cannot be used, is it up? {_told(error)}") from error
+                metrics.retried(_cause(error))
             time.sleep(random.uniform(0.5, 1.0) * 0.05 * 2**n)
         raise AssertionError("unreachable")
 
     def _once(self, label: str, work: Callable[[Connection], T], *, write: bool, isolated: bool = False) -> T:
         if write:
             faults.hit(f"tx.{label}", "before", DatabaseBusy)
-        with self.engine.connect() as connection:
-            options = connection.execution_options(act_write=write)
+        committed: list[Callable[[], None]] = []
+        told = partial(metrics.transaction, label, "write" if write else "read")
+        with metrics.timed(told), self.engine.connect() as connection:
+            options = connection.execution_options(act_write=write, act_committed=committed)
             if isolated:  # on SQLite every transaction is
                 options = options.execution_options(isolation_level="REPEATABLE READ")
             transaction = options.begin()
@@ -134,6 +149,8 @@ class Database:
                     transaction.rollback()
                 raise
             self._commit(transaction)
+        for do in committed:
+            do()
         if write:
             faults.hit(f"tx.{label}", "after", OutcomeUnknown)
         return result
@@ -149,6 +166,11 @@ class Database:
 
     def _count(self, *_: Any) -> None:
         self.statements += 1
+
+
+def after_commit(connection: Connection, do: Callable[[], None]) -> None:
+    """Do something once the transaction is over and in force, never if it is undone; for what is told to people."""
+    connection.get_execution_options()["act_committed"].append(do)
 
 
 def _told(error: Exception) -> str:

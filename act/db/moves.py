@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Table, case, insert, literal, null, select, update
 
-from act.db.engine import AnyRow, chunks, now
+from act import metrics
+from act.db.engine import AnyRow, after_commit, chunks, now
 from act.db.schema import events
 from act.errors import IllegalMove
+from act.log import about
 from act.states import Machine, Step
+
+log = logging.getLogger(__name__)  # silent unless the configuration asks for it, see `act.log.setup`
 
 LONGEST_WHY = 4000  # far sides may have much to say
 
@@ -79,6 +85,7 @@ def move(
         if taken:
             _write(connection, ledger, taken, keep_claim)
             _record(connection, ledger, taken, who)
+            after_commit(connection, partial(_tell, ledger.kind, taken, who))
             done.update({t.row.id: t.target for t in taken})
     return done
 
@@ -106,14 +113,21 @@ def _lock(
         step = ledger.machine.step(wanted.state, wanted.event)
         if step is None or not step.owners & {_kind(who), who}:
             raise IllegalMove(f"{ledger.kind} {row.id}: {who} may not make '{wanted.event}' happen in {wanted.state}")
-        if row.state != wanted.state or wanted.version not in (None, row.version):
-            continue
-        if holder is not None and row.claimed_by != holder:
-            continue
-        if holder is None and row.claimed_by is not None and row.held:
+        if (cause := _in_the_way(row, wanted, holder)) is not None:
+            metrics.not_moved(ledger.kind, cause)
             continue
         taken.append(_follow(ledger.machine, row, wanted, step))
     return taken
+
+
+def _in_the_way(row: AnyRow, wanted: Move, holder: str | None) -> str | None:
+    """Which part of what was expected of a row no longer holds: its state, its version or its claim."""
+    if row.state != wanted.state:
+        return "state"
+    if wanted.version not in (None, row.version):
+        return "version"
+    mine = row.claimed_by == holder if holder is not None else row.claimed_by is None or not row.held
+    return None if mine else "claim"
 
 
 def _kind(who: str) -> str:
@@ -192,6 +206,18 @@ def _record(connection: Connection, ledger: Ledger, taken: list[_Taken], who: st
     )
 
 
+def _tell(kind: str, taken: list[_Taken], who: str) -> None:
+    """Count the moves and, if somebody wants that, log them."""
+    for target, n in Counter(t.target for t in taken).items():
+        metrics.moved(kind, target, n)
+    if log.isEnabledFor(logging.INFO):
+        for t in taken:
+            state, move = t.row.state, t.move
+            text = f"{kind} {move.id}: {state} -> {t.target} by {who}" + (f": {move.why}" if move.why else "")
+            extra = about(move.id, kind, source=state, target=t.target, event=move.event, who=who, why=move.why)
+            log.info("%s", text, extra=extra)
+
+
 def note(
     connection: Connection, kind: str, rows: Sequence[tuple[int, str, str]], *, who: str, event: str = "insert"
 ) -> None:
@@ -204,3 +230,11 @@ def note(
                 for i, state, why in rows
             ],
         )
+        after_commit(connection, partial(_tell_note, kind, rows, who, event))
+
+
+def _tell_note(kind: str, rows: Sequence[tuple[int, str, str]], who: str, event: str) -> None:
+    if log.isEnabledFor(logging.INFO):
+        for i, state, why in rows:
+            extra = about(i, kind, source=state, target=state, event=event, who=who, why=why)
+            log.info("%s %d: %s by %s: %s", kind, i, event, who, why, extra=extra)

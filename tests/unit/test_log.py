@@ -6,10 +6,12 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from act.log import CalmHandler, JsonFormatter, TextFormatter, rename, setup
+from act.config.operating import LogFile
+from act.log import MOVES, CalmHandler, JsonFormatter, TextFormatter, about, rename, setup
 
 
 class Clock:
@@ -24,16 +26,19 @@ def root() -> Iterator[logging.Logger]:
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     yield root
+    for handler in set(root.handlers) - set(handlers):
+        handler.close()
     root.setLevel(level)
     root.handlers[:] = handlers
+    logging.getLogger(MOVES).setLevel(logging.NOTSET)
     logging.captureWarnings(False)
 
 
 def calm(clock: Clock) -> tuple[CalmHandler, io.StringIO]:
     stream = io.StringIO()
-    handler = CalmHandler(stream, clock)
-    handler.setFormatter(TextFormatter("p"))
-    return handler, stream
+    output = logging.StreamHandler(stream)
+    output.setFormatter(TextFormatter("p"))
+    return CalmHandler([output], clock), stream
 
 
 def record(message: str, *args: object, level: int = logging.INFO) -> logging.LogRecord:
@@ -126,3 +131,52 @@ def test_a_broken_connection_brings_no_traceback_of_the_pool() -> None:
     setup("master", stream=stream)
     logging.getLogger("sqlalchemy.pool.impl.QueuePool").error("Exception during reset", exc_info=OSError("gone"))
     assert stream.getvalue() == ""
+
+
+def test_json_lines_name_the_job_they_are_about() -> None:
+    entry = record("attempt 7 waits")
+    entry.__dict__.update(about(7, "cejob", source="tosubmit"))
+    line = json.loads(JsonFormatter("p").format(entry))
+    assert (line["job"], line["kind"], line["source"]) == (7, "cejob", "tosubmit")
+    entry.__dict__.update(about([7, 8], "cejob"))
+    assert json.loads(JsonFormatter("p").format(entry))["jobs"] == [7, 8]
+
+
+def test_moves_are_told_only_if_somebody_wants_them_whatever_the_level(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    setup("p", "INFO", stream=stream)
+    logging.getLogger(MOVES).info("not wanted")
+    setup("p", "ERROR", stream=stream, moves=True)
+    logging.getLogger(MOVES).info("wanted")
+    assert messages(stream) == ["wanted"]
+
+
+def test_every_process_has_a_file_of_its_own_beside_stderr(root: logging.Logger, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    setup("master", stream=stream, file=LogFile(directory=tmp_path / "log"))
+    logging.getLogger("act.y").info("from the master")
+    rename("fetcher-arc")
+    logging.getLogger("act.y").info("from the child")
+    assert "from the master" in (tmp_path / "log/master.log").read_text()
+    assert (tmp_path / "log/fetcher-arc.log").read_text().endswith("INFO fetcher-arc act.y: from the child\n")
+    assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_files_are_rotated(root: logging.Logger, tmp_path: Path) -> None:
+    setup("p", stream=io.StringIO(), file=LogFile(directory=tmp_path, max_mb=1, keep=2))
+    for n in range(40):
+        logging.getLogger("act.y").info("%d %s", n, "x" * 100_000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.log", "p.log.1", "p.log.2"]
+    assert max(path.stat().st_size for path in tmp_path.iterdir()) <= 1 << 20
+
+
+def test_a_file_that_cannot_be_written_is_told_once_and_stderr_goes_on(
+    root: logging.Logger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log").write_text("no directory")
+    stream = io.StringIO()
+    setup("p", stream=stream, file=LogFile(directory=tmp_path / "log"))
+    for n in range(3):
+        logging.getLogger("act.y").info("line %d", n)
+    assert messages(stream) == ["line 0", "line 1", "line 2"]
+    assert capsys.readouterr().err.count("cannot be written") == 1
