@@ -6,7 +6,7 @@ Groups: ``act.ce`` (flavour -> `CEFactory`), ``act.app`` (name -> `Application`)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib.metadata import entry_points
@@ -18,7 +18,7 @@ from act.doctor.check import Examination
 from act.errors import ConfigError, JobError
 from act.explain.story import Asked, Story
 from act.figures import Figure
-from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, Submission
+from act.model import CEAddress, CEStatus, Created, JobSpec, Proxy, PublishedLogs, Submission
 
 
 class ComputeElement(Protocol):
@@ -179,6 +179,18 @@ class Application(Protocol):
     def find(self, connection: Any, wanted: Filter, *, after: int, limit: int) -> Sequence[JobLine]:
         """Its jobs that are wanted and whose number is above ``after``, in the order of their numbers; ended ones too,
         until they are archived."""
+
+    def states(self) -> Sequence[str]:
+        """The states of its jobs, in the order in which people know them."""
+
+    def queues(self, connection: Any) -> Collection[str]:
+        """The names of its queues, as far as they are known."""
+
+    def shares(self, connection: Any, text: str) -> Mapping[str, str]:
+        """Shares with this text in their name, or in that of whom they belong to -> that one; not all of too many."""
+
+    def logs(self, connection: Any, name: str) -> PublishedLogs | None:
+        """The published logs of a job of its (`JobLine.name`), an archived one too; None if it has no such job."""
 
     def control(
         self, connection: Any, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None

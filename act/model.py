@@ -111,6 +111,17 @@ class CEStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedLogs:
+    """What its application has published of a job. root: of the store; names: what each is called -> its name there.
+
+    Not all need be there.
+    """
+
+    root: str
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class CEAddress:
     """Where a CE is and how it is spoken to. All limits in seconds unless named otherwise.
 

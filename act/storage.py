@@ -101,6 +101,16 @@ class Store:
         except OSError as error:
             raise self._unavailable("looked up", name, error) from error
 
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None if there is none."""
+        try:
+            info = self._fs.info(self._path(name))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._unavailable("looked up", name, error) from error
+        return int(info["size"]) if info["type"] == "file" else None
+
     def list(self, folder: str = "") -> list[str]:
         """The names of all files in a folder and below, sorted; empty if there is no such folder."""
         root = self._path(folder) if folder else self._base

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
 from sqlalchemy import Connection
 
-from act.alarms.alarm import Alarm, Severity
+from act.alarms.alarm import Alarm
 from act.config import load_core
+from act.control.jobs import Filter, JobLine, Verb
 from act.doctor.check import Examination
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
-from act.explain.words import span
 from act.figures import QUEUE, TOWER, Figure
-from act_atlas import db, supply
+from act.model import PublishedLogs
+from act_atlas import alarms, db, joblog, supply
 from act_atlas.config import ATLAS_FILE, load_atlas
-
-LATE_S = 600.0  # several tries have failed then, and PanDA waits for a good deal longer
+from act_atlas.states import SHOWN
 
 
 class Atlas:
@@ -85,20 +85,39 @@ class Atlas:
         yield Figure(TOWER, "", "heartbeats due", due)
         yield Figure(TOWER, "", "oldest heartbeat due s", oldest_s)
 
+    def states(self) -> Sequence[str]:
+        """As operators know them."""
+        return SHOWN
+
+    def queues(self, connection: Connection) -> Collection[str]:
+        """Of CRIC, of the local settings, and those that jobs are of."""
+        from act_atlas import explain  # only who gives orders needs it
+
+        return explain.queues(connection)
+
+    def shares(self, connection: Connection, text: str) -> Mapping[str, str]:
+        """The jobs of each queue are a share."""
+        return {queue: f"PanDA queue {queue}" for queue in self.queues(connection) if text in queue}
+
+    def logs(self, connection: Connection, name: str) -> PublishedLogs | None:
+        """What the joblog has of a job; its name is its PanDA id."""
+        return joblog.published(connection, name)
+
+    def find(self, connection: Connection, wanted: Filter, *, after: int, limit: int) -> Sequence[JobLine]:
+        """Jobs by PanDA id, and by what else is said."""
+        return db.look(connection, self.name, wanted, after=after, limit=limit)
+
+    def control(
+        self, connection: Connection, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None
+    ) -> dict[int, str]:
+        """What operators may do to them."""
+        from act_atlas import control  # only who operates needs it
+
+        return control.control(connection, verb, ids, who=who, why=why, value=value)
+
     def alarms(self, connection: Connection) -> Iterable[Alarm]:
-        """Jobs that PanDA soon gives up, for want of a word from us."""
-        panda = load_atlas().panda
-        jobs, longest_s = db.unheard(
-            connection,
-            first_s=panda.first_heartbeat_s + LATE_S,
-            next_s=panda.heartbeat_s + LATE_S,
-            final_s=panda.final_grace_s + LATE_S,
-            retry_s=panda.retry_s,
-        )
-        if jobs:
-            text = f"PanDA has not heard of {jobs} jobs in time, of one for {span(longest_s)}: see the log of heartbeat"
-            todo = "see whether PanDA answers ('actctl doctor') and what the daemon heartbeat says"
-            yield Alarm("panda_unheard", Severity.CRITICAL, "", text, todo)
+        """What PanDA does not tell us, and what we do not tell PanDA."""
+        return alarms.of_panda(connection, load_atlas().panda)
 
     def doctor(self, context: Any) -> Iterable[Examination]:
         """What it needs beside the core."""

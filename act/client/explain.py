@@ -31,6 +31,7 @@ WORDS = {
     Event.BROKEN: "its attempt ended badly",
     Event.STOPPED: "its attempt was ended",
     Event.RESUBMIT: "it is to be tried again",
+    Event.REQUEUE: "it waits for a CE again",
     Event.CLEAN: "it may be forgotten",
     Event.CLEANED: "nothing of it is left",
 }

@@ -14,12 +14,15 @@ from act.client.db.jobs import Complete, NewRow
 from act.client.identity import Caller, Forbidden
 from act.client.model import Begun, Confirmed, JobNotFound, NewJob, QuotaExceeded, StoredFile, Submitted, WrongState
 from act.client.states import CLIENTJOB, Event
+from act.client.tables import share_of
 from act.client.upload import Upload, input_name
 from act.config import CoreConfig, UserCE
-from act.db import specs
+from act.db import orders, specs
 from act.db.engine import AnyRow, Database, chunks
 from act.db.moves import Move
+from act.db.orders import Kind
 from act.errors import BadJobSpec, JobError
+from act.explain.ordered import until
 from act.storage import Store
 
 USER = "user"  # who makes the moves here
@@ -42,7 +45,8 @@ class Intake:
     def begin(self, caller: Caller, wanted: Sequence[Sequence[str]], *, key: str = "") -> list[Begun | JobError]:
         """Begin jobs, each for CEs by name or location, or for all that the caller may use; answers in order.
 
-        key: with the same one the same jobs are given again. Raises Forbidden for a caller without a credential.
+        key: with the same one the same jobs are given again. Raises Forbidden for a caller without a credential,
+        or from whom operators take none for now.
         """
         new: list[NewRow | JobError] = []
         for index, names in enumerate(wanted):
@@ -129,6 +133,8 @@ class Intake:
             room = most - db.lock_usage(c, caller.user_id).jobs
             known = db.batch(c, caller.user_id, digest) if digest else {}
             fresh = [(n, row) for n, row in enumerate(new) if isinstance(row, NewRow) and n not in known]
+            if fresh:
+                _check_wanted(c, caller.user_id)
             fresh = fresh[: max(room, 0)]
             ids = db.add(c, caller.user_id, proxy_id, [row for _, row in fresh], key=digest, who=USER)
             db.count(c, caller.user_id, jobs=len(ids))
@@ -202,6 +208,13 @@ class Intake:
         db.complete(connection, same)
         moves = [Move(j.id, _BEGUN, Event.CONFIRM, "", {"shown": SENT}, read[j.id].version) for j in same]
         return db.move(connection, moves, who=USER)
+
+
+def _check_wanted(connection: Connection, user_id: int) -> None:
+    """Raises Forbidden if operators take no new jobs from a user."""
+    order = orders.standing(connection).unwanted(Kind.SHARE, share_of(user_id))
+    if order is not None:
+        raise Forbidden(f"the tower takes no new jobs from you for now{until(order.until)}: {order.why}")
 
 
 def _same(wanted: NewRow, row: AnyRow) -> AnyRow | JobError:

@@ -133,9 +133,9 @@ class Filter:
 class JobRow:
     """One job with its current attempt, in a few words.
 
-    shown: tosubmit submitting submitted holding running finishing finished done failed tofetch donefailed tocancel
-    cancelling cancelled torerun lost; ``begun`` while its submission is under way. state: that of the job's own
-    machine. stdout, stderr: names of these files, stderr "" where it is joined with stdout. error: what went wrong,
+    shown: tosubmit quarantined submitting submitted holding running finishing finished done failed tofetch donefailed
+    tocancel cancelling cancelled torerun lost; ``begun`` while its submission is under way. state: that of the job's
+    own machine. stdout, stderr: names of these files, stderr "" where it is joined with stdout. error: what went wrong,
     "" if nothing. attempt_id: None while there is no attempt (any more), and then all that follows is None, too.
     queue: at the CE. wall_s, cpu_s: used so far.
     """

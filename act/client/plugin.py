@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -10,15 +10,19 @@ from sqlalchemy import Connection
 
 from act.alarms.alarm import Alarm
 from act.client import db
-from act.client.states import MAKERS
-from act.client.tables import APP
+from act.client.states import CLIENTJOB, MAKERS
+from act.client.tables import APP, share_of
 from act.config import CORE_FILE, load_core
+from act.control.jobs import Filter, JobLine, Verb
 from act.doctor.check import Examination
 from act.errors import ConfigError
 from act.explain.moment import Moment
 from act.explain.story import Asked, Story
 from act.figures import TOWER, USER, Figure
 from act.interfaces import plugins
+from act.model import PublishedLogs
+
+MOST_SHARES = 100
 
 
 class Client:
@@ -64,13 +68,43 @@ class Client:
         return explain.explain(connection, moment, name) if asked is Asked.ROW else None
 
     def figures(self, connection: Connection) -> Iterable[Figure]:
-        """Jobs by state, of each user and of all."""
-        total: dict[str, int] = {}
-        for user, state, n in db.counts(connection):
-            total[state] = total.get(state, 0) + n
-            yield Figure(USER, user, state, n)
-        for state, n in total.items():
+        """Jobs by state; those of each user by the state that their owner sees."""
+        for user, shown, n in db.counts(connection):
+            yield Figure(USER, user, shown, n)
+        for state, n in db.totals(connection):
             yield Figure(TOWER, "", f"client {state}", n)
+
+    def states(self) -> Sequence[str]:
+        """From the begin of a submission to its end."""
+        return CLIENTJOB.states
+
+    def queues(self, connection: Connection) -> Collection[str]:
+        """People choose CEs, not queues."""
+        return ()
+
+    def shares(self, connection: Connection, text: str) -> Mapping[str, str]:
+        """Each user's, by the subject of their certificate or token."""
+        found = {share_of(user.id): user.subject for user in db.everybody(connection, text, after=0, limit=MOST_SHARES)}
+        number = text.rpartition("-")[2]
+        if number.isdecimal() and text == share_of(int(number)) and (owner := db.owner(connection, int(number))):
+            found[text] = owner
+        return found
+
+    def logs(self, connection: Connection, name: str) -> PublishedLogs | None:
+        """What people's jobs leave is theirs, and published nowhere."""
+        return None
+
+    def find(self, connection: Connection, wanted: Filter, *, after: int, limit: int) -> Sequence[JobLine]:
+        """Everybody's jobs; their names are as `explain` knows them, ``client:<number>``."""
+        return db.look(connection, wanted, after=after, limit=limit)
+
+    def control(
+        self, connection: Connection, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None
+    ) -> dict[int, str]:
+        """What operators may do to them."""
+        from act.client import control  # only who operates needs it
+
+        return control.control(connection, verb, ids, who=who, why=why, value=value)
 
     def alarms(self, connection: Connection) -> Iterable[Alarm]:
         """People ask; nobody waits to be told."""

@@ -25,6 +25,7 @@ class Event(StrEnum):
     BROKEN = "broken"  # the attempt ended badly
     STOPPED = "stopped"  # the attempt was ended before its time
     RESUBMIT = "resubmit"  # its owner wants another attempt
+    REQUEUE = "requeue"  # its attempt left its CE before it ran, as an operator wanted
     CLEAN = "clean"  # its owner does not need it any more, or it was kept for long enough
     CLEANED = "cleaned"  # nothing of it is left
 
@@ -36,15 +37,16 @@ FLOW = steps(
     [
         # from, event, to, owner
         ("begun", Event.CONFIRM, "sent", "user"),
-        ("begun", Event.ABANDON, "toclean", "user clientstatus"),
+        ("begun", Event.ABANDON, "toclean", "user operator clientstatus"),
         ("sent", Event.ATTEMPT, "active", _MAKERS),
         ("sent", Event.UNFIT, "failed", f"{_MAKERS} clientstatus"),
-        ("sent", Event.KILL, "cancelled", "user"),
+        ("sent", Event.KILL, "cancelled", "user operator"),
         ("active", Event.DONE, "finished", "clientstatus"),
         ("active", Event.BROKEN, "failed", "clientstatus"),
         ("active", Event.STOPPED, "cancelled", "clientstatus"),
-        ("failed cancelled", Event.RESUBMIT, "sent", "user"),
-        (_ENDED, Event.CLEAN, "toclean", "user clientstatus"),
+        ("active", Event.REQUEUE, "sent", "clientstatus"),
+        ("failed cancelled", Event.RESUBMIT, "sent", "user operator"),
+        (_ENDED, Event.CLEAN, "toclean", "user operator clientstatus"),
         ("toclean", Event.CLEANED, "removed", "clientstatus"),
     ]
 )
@@ -79,8 +81,8 @@ CLIENTJOB = Machine("clientjob", "begun", frozenset({"removed"}), FLOW, DEADLINE
 OVER = ("finished", "failed", "cancelled")
 
 # What users see a job as: the state of its attempt in words, mostly.
-SHOWN = ("tosubmit", "submitting", "submitted", "holding", "running", "finishing", "finished", "failed", "tofetch",
-         "tocancel", "cancelling", "torerun", "done", "donefailed", "cancelled", "lost")  # fmt: skip
+SHOWN = ("tosubmit", "quarantined", "submitting", "submitted", "holding", "running", "finishing", "finished", "failed",
+         "tofetch", "tocancel", "cancelling", "torerun", "done", "donefailed", "cancelled", "lost")  # fmt: skip
 
 
 def limits(config: CoreConfig) -> dict[str, float]:

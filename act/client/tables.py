@@ -33,6 +33,11 @@ _JobName = String(LONGEST_NAME).with_variant(
 )
 
 
+def share_of(user_id: int) -> str:
+    """The share of a user's attempts."""
+    return f"user-{user_id}"
+
+
 def _table(name: str, *items: Any, **options: Any) -> Table:
     return Table(name, metadata, *items, mysql_engine="InnoDB", mysql_charset="utf8mb4", **options)
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from act.config import CoreConfig
 from act.control import orders as control
-from act.control.apply import Action, Done, apply
+from act.control.apply import Action, Done, apply, place, select
 from act.control.jobs import Filter, Verb
 from act.db import meta
 from act.db.engine import Database
@@ -52,30 +52,35 @@ class Outcome:
     more: bool
 
 
-def action(form: Mapping[str, str], names: Sequence[str], who: str) -> Action:
+def action(connection: Connection, form: Mapping[str, str], names: Sequence[str], who: str) -> Action:
     """The action of a form: on the jobs named, or on all that its fields of a search find. who: see `Action`."""
     verb = _word(Verb, form.get("verb", ""), "action")
     search = Search.of(form)
     if names:
         wanted = Filter(names=tuple(names)[:MOST])
     elif search.asked and form.get("all"):
-        wanted = search.wanted
+        wanted = search.filter(connection)
     else:
         raise ActError("no job is chosen: mark some, or choose all that a search has found")
     return Action(verb, wanted, who, _why(form), _value(verb, form))
 
 
 def carry_out(database: Database, wanted: Action, *, dry_run: bool) -> Outcome:
-    """Do it to `MOST` jobs or the few more of a page that is begun; dry_run: find out what would come of it."""
+    """Do it to `MOST` jobs, or the few more of a page that is begun; dry_run: find out what would come of it."""
     done: list[Done] = []
     more = False
     for page in apply(database, wanted, dry_run=dry_run):
-        if len(done) >= MOST:
-            more = True
-            break
         done += page
+        if len(done) >= MOST:  # the next page would be acted on before it could be seen
+            more = _more(database, wanted.wanted, done[-1])
+            break
     refused = Counter(d.refused for d in done if d.refused)
     return Outcome(len(done) - refused.total(), dict(refused.most_common(SHOWN)), tuple(done[:SHOWN]), more)
+
+
+def _more(database: Database, wanted: Filter, last: Done) -> bool:
+    """Whether there are jobs behind this one."""
+    return bool(database.read("find", lambda c: select(c, wanted, after=place(last.job), limit=1)))
 
 
 def _value(verb: Verb, form: Mapping[str, str]) -> Any:

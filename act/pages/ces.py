@@ -20,10 +20,10 @@ from act.explain.story import Story
 from act.explain.words import ago, some
 from act.figures import CE
 from act.pages.calls import GROUPS, Calls, of_counters, of_samples, over_time
-from act.states import CEJOB
 
-# Attempts that are at a CE, as far as is known; in other states nothing of them is there.
-THERE = tuple(s for s in CEJOB.states if s != CEJOB.initial and s not in CEJOB.final)
+# States of attempts that a CE has something of, as far as is known, in the order of a life.
+THERE = ("submitting", "created", "submitted", "holding", "running", "finishing", "torerun", "finished", "failed",
+         "tofetch", "tocancel", "cancelling", "cancelled", "done", "donefailed", "lost", "toclean")  # fmt: skip
 HOURS_S, WEEK_S = 6 * 3600, 7 * 86400
 _HERE = (Kind.CE, Kind.CEQUEUE)
 GOOD, WARN, BAD = "good", "warn", "bad"

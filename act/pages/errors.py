@@ -37,10 +37,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Where an error was seen. job: what its page is found by; ce_id: of the CE's page; other: in words."""
+    """Where an error was seen, in words. job: what its page is found by; ce_id: of the CE's page."""
 
     at: float
     job: str = ""
+    job_text: str = ""
     ce: str = ""
     ce_id: int | None = None
     other: str = ""
@@ -69,7 +70,14 @@ def read(connection: Connection, moment: Moment, wanted: Wanted) -> Errors:
 
 
 def _example(kind: str, told: Mapping[str, Any], ids: Mapping[str, int]) -> Example:
-    ce = str(told.get("ce") or "")
-    job = f"cejob:{told['attempt']}" if told.get("attempt") else str(told.get("job") or "")
+    ce, job = str(told.get("ce") or ""), _job(kind, told)
+    text = f"attempt {told['attempt']}" if told.get("attempt") else job
     other = " on ".join(str(told[k]) for k in ("daemon", "host") if told.get(k))
-    return Example(float(told.get("at") or 0.0), job, ce, ids.get(ce), other)
+    return Example(float(told.get("at") or 0.0), job, text, ce, ids.get(ce), other)
+
+
+def _job(kind: str, told: Mapping[str, Any]) -> str:
+    """As `act.explain.ask` finds it: events of an application's jobs are of the kind that is its name with "job"."""
+    if told.get("job"):
+        return f"{told.get('app') or kind.removesuffix('job')}:{told['job']}"
+    return str(told.get("attempt") or "")

@@ -42,7 +42,8 @@ class AttemptLine:
 
 @dataclass(frozen=True, slots=True)
 class JobPage:
-    """One job. line: None for one in the archive, and where only an attempt is known. logs: what was published of it.
+    """One job. line: None for one in the archive; by another name than `name` if that is of a row or an attempt of it.
+    logs: what was published of it.
 
     attempts: the youngest first; more: how many older ones are not among them.
     """
@@ -68,8 +69,7 @@ def page(
         story = _story(connection, moment, name)
     except ActError:
         return None
-    line = next((found for app in applications for found in app.find(
-        connection, Filter(names=(name,)), after=0, limit=1)), None)  # fmt: skip
+    line = _line(connection, applications, name, story)
     logs = next((found for app in applications if (found := app.logs(connection, name)) is not None), None)
     numbers = sorted(story.attempts, reverse=True)
     return JobPage(
@@ -82,6 +82,19 @@ def page(
         more=max(0, len(numbers) - MOST_ATTEMPTS),
         logs=logs,
     )
+
+
+def _line(connection: Connection, applications: Sequence[Application], name: str, story: Story) -> JobLine | None:
+    """By its name, else by its latest attempt."""
+    for app in applications:
+        for found in app.find(connection, Filter(names=(name,)), after=0, limit=1):
+            return found
+    for row in cejobs.get(connection, story.attempts[-1:]).values():
+        for app in applications:
+            for found in app.find(connection, Filter(), after=row.appjob_id - 1, limit=1):
+                if found.cejob_id == row.id:
+                    return found
+    return None
 
 
 def attempts_of(connection: Connection, moment: Moment, name: str) -> tuple[int, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from act.control import orders
 from act.control.apply import START, select
 from act.control.jobs import Filter, JobLine
 from act.errors import ActError
@@ -44,6 +45,11 @@ class Search:
         )
         return cls(typed, wanted, bool(typed))
 
+    def filter(self, connection: Connection) -> Filter:
+        """What is wanted, with the share that a name or a subject stands for. Raises ActError for nobody's."""
+        share = self.wanted.share
+        return replace(self.wanted, share=orders.share(connection, share)) if share else self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
@@ -57,15 +63,15 @@ class Jobs:
 
 
 def listing(connection: Connection, applications: Sequence[Application], search: Search, cursor: str = "") -> Jobs:
-    """The jobs that are wanted, application by application, in the order of their numbers.
+    """The jobs that are wanted, application by application, in the order of their numbers; none if nothing was asked.
 
-    cursor: "" or ``next`` of the page before. Raises ActError for one that is none.
+    cursor: "" or ``next`` of the page before. Raises ActError for one that is none, and for a share of nobody.
     """
     app, _, number = cursor.partition(":")
     if cursor and (app not in [a.name for a in applications] or not number.isdecimal() or len(number) > 18):
         raise ActError(f"'{cursor[:50]}' is no place in a list of jobs")
     after = (app, int(number)) if cursor else START
-    lines = select(connection, search.wanted, after=after, limit=PAGE + 1)
+    lines = select(connection, search.filter(connection), after=after, limit=PAGE + 1) if search.asked else []
     states = dict.fromkeys([*(s for a in applications for s in a.states()), *CEJOB.states])
     last = lines[PAGE - 1] if len(lines) > PAGE else None
     return Jobs(

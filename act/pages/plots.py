@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
 from act.db.history import Sample
+from act.explain.words import clock
 
 WIDTH, HEIGHT = 900, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 8, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 14, 24
+_EDGE = 24  # words that begin or end nearer to an edge than this would stand over it
 COLOURS = 10
+MOST_TICKS = 8
+_DAY_S = 86400
+_TICKS_S = (60, 300, 600, 1800, 3600, 7200, 10800, 21600, 43200,
+            *(days * _DAY_S for days in (1, 2, 7, 14, 28, 91, 182, 365)))  # fmt: skip
+# What means the same has the same colour in all plots; other names take what is left.
+_COLOUR_OF = {
+    "tosubmit": 0, "new": 0, "submitted": 1, "holding": 2, "cancelled": 2, "running": 3, "finishing": 4, "finished": 5,
+    "ended well": 5, "created": 6, "failed": 7, "ended badly": 7, "quarantined": 8, "submitting": 9, "sent": 0,
+    "starting": 1, "transferring": 4, "done": 6, "donefailed": 8, "toclean": 9,
+}  # fmt: skip
 _TEXT = Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>')
 _RULE = Markup('<line class="axis" x1="{0}" x2="{1}" y1="{2}" y2="{2}"/>')
 _KEY = Markup('<li><i class="k{}"></i>{}: {}</li>')
@@ -21,21 +33,16 @@ _PLOT = Markup(
     '{rules}{shapes}{words}</svg><ul class="key">{key}</ul></figure>'
 )
 
-Points = Sequence[tuple[float, Mapping[str, float]]]
-
 
 def stacked(title: str, samples: Sequence[Sample], keys: Sequence[str], *, step_s: int) -> Markup:
     """Levels on top of each other, the first key at the bottom. Gaps in ``samples`` stay gaps. "" without samples."""
     return _plot(title, samples, keys, step_s, _areas, _top_of_stack)
 
 
-def lines(
-    title: str, samples: Sequence[Sample], keys: Mapping[str, Sequence[str]], *, step_s: int, per_s: float = 1.0
-) -> Markup:
-    """One trace for each name, the sum of its keys. per_s: what counts are multiplied with, such as 60 / step_s."""
+def lines(title: str, samples: Sequence[Sample], keys: Mapping[str, Sequence[str]], *, step_s: int) -> Markup:
+    """One trace for each name, the sum of its keys."""
     summed = [
-        Sample(s.at, {name: per_s * sum(s.figures.get(k, 0.0) for k in of) for name, of in keys.items()})
-        for s in samples
+        Sample(s.at, {name: sum(s.figures.get(k, 0.0) for k in of) for name, of in keys.items()}) for s in samples
     ]
     return _plot(title, summed, list(keys), step_s, _traces, _highest)
 
@@ -55,21 +62,34 @@ class _Frame:
 
 def _plot(
     title: str, samples: Sequence[Sample], keys: Sequence[str], step_s: int,
-    draw: Callable[[_Frame, Sequence[Sequence[Sample]], Sequence[str]], Markup],
-    highest: Callable[[Sequence[Sample], Sequence[str]], float],
+    draw: Callable[[_Frame, Sequence[Sequence[Sample]], Mapping[str, int]], Markup],
+    highest: Callable[[Sequence[Sample], Iterable[str]], float],
 ) -> Markup:  # fmt: skip
-    used = [k for k in keys if any(s.figures.get(k) for s in samples)] or list(keys[:1])
     if not samples or not keys:
         return Markup("")
+    seen = [k for k in keys if any(s.figures.get(k) for s in samples)] or keys[:1]
+    used = _colours(seen)
     frame = _Frame(samples[0].at, samples[-1].at, _round(highest(samples, used)))
     last = samples[-1].figures
-    key = Markup("").join(_KEY.format(n % COLOURS, k, _short(last.get(k, 0.0))) for n, k in enumerate(used))
+    key = Markup("").join(_KEY.format(colour, k, _short(last.get(k, 0.0))) for k, colour in used.items())
     told = ", ".join(f"{k} {_short(last.get(k, 0.0))}" for k in used)
     return _PLOT.format(
-        width=WIDTH, height=HEIGHT, label=f"{title}, from {_clock(frame.begin, step_s)} to {_clock(frame.end, step_s)} "
-        f"UTC. At the end: {told}", rules=_rules(frame), shapes=draw(frame, _runs(samples, step_s), used),
-        words=_words(frame, step_s), key=key,
+        width=WIDTH, height=HEIGHT, label=f"{title}, from {clock(frame.begin)} to {clock(frame.end)} UTC. "
+        f"At the end: {told}", rules=_rules(frame), shapes=draw(frame, _runs(samples, step_s), used),
+        words=_words(frame), key=key,
     )  # fmt: skip
+
+
+def _colours(keys: Sequence[str]) -> dict[str, int]:
+    """Of each key its own colour, where no key before it has the same; else one that is left."""
+    own: dict[int, str] = {}
+    for key in keys:
+        if key in _COLOUR_OF:
+            own.setdefault(_COLOUR_OF[key], key)
+    found = {key: colour for colour, key in own.items()}
+    free = [c for c in range(COLOURS) if c not in own] or list(range(COLOURS))
+    others = [k for k in keys if k not in found]
+    return {k: found[k] if k in found else free[others.index(k) % len(free)] for k in keys}
 
 
 def _runs(samples: Sequence[Sample], step_s: int) -> list[list[Sample]]:
@@ -83,59 +103,61 @@ def _runs(samples: Sequence[Sample], step_s: int) -> list[list[Sample]]:
     return runs
 
 
-def _areas(frame: _Frame, runs: Sequence[Sequence[Sample]], keys: Sequence[str]) -> Markup:
+def _areas(frame: _Frame, runs: Sequence[Sequence[Sample]], keys: Mapping[str, int]) -> Markup:
     shape = Markup('<path class="area f{}" d="{}"/>')
     shapes = Markup("")
     for run in runs:
         below = [0.0] * len(run)
-        for n, key in enumerate(keys):
+        for key, colour in keys.items():
             above = [b + s.figures.get(key, 0.0) for b, s in zip(below, run, strict=True)]
             if any(a > b for a, b in zip(above, below, strict=True)):
                 up = [f"{frame.x(s.at)},{frame.y(v)}" for s, v in zip(run, above, strict=True)]
                 down = [f"{frame.x(s.at)},{frame.y(v)}" for s, v in zip(run, below, strict=True)]
-                shapes += shape.format(n % COLOURS, "M" + "L".join([*up, *reversed(down)]) + "Z")
+                shapes += shape.format(colour, "M" + "L".join([*up, *reversed(down)]) + "Z")
             below = above
     return shapes
 
 
-def _traces(frame: _Frame, runs: Sequence[Sequence[Sample]], keys: Sequence[str]) -> Markup:
+def _traces(frame: _Frame, runs: Sequence[Sequence[Sample]], keys: Mapping[str, int]) -> Markup:
     shape = Markup('<path class="trace s{}" d="{}"/>')
     shapes = Markup("")
     for run in runs:
-        for n, key in enumerate(keys):
+        for key, colour in keys.items():
             points = [f"{frame.x(s.at)},{frame.y(s.figures.get(key, 0.0))}" for s in run]
-            shapes += shape.format(n % COLOURS, "M" + "L".join(points if len(points) > 1 else points * 2))
+            shapes += shape.format(colour, "M" + "L".join(points if len(points) > 1 else points * 2))
     return shapes
 
 
-def _top_of_stack(samples: Sequence[Sample], keys: Sequence[str]) -> float:
+def _top_of_stack(samples: Sequence[Sample], keys: Iterable[str]) -> float:
     return max(sum(s.figures.get(k, 0.0) for k in keys) for s in samples)
 
 
-def _highest(samples: Sequence[Sample], keys: Sequence[str]) -> float:
+def _highest(samples: Sequence[Sample], keys: Iterable[str]) -> float:
     return max(s.figures.get(k, 0.0) for s in samples for k in keys)
 
 
 def _round(value: float) -> float:
-    """The next number that is good to read: 1, 2 or 5 with zeros."""
+    """The next number that is good to read, and so is its half."""
     if value <= 0:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(value))
-    return next(f * unit for f in (1, 2, 5, 10) if value <= f * unit * 1.0001)
+    return next(f * unit for f in (1, 2, 3, 4, 5, 6, 8, 10) if value <= f * unit * 1.0001)
 
 
 def _rules(frame: _Frame) -> Markup:
     return Markup("").join(_RULE.format(_LEFT, WIDTH - _RIGHT, frame.y(frame.top * n / 2)) for n in range(3))
 
 
-def _words(frame: _Frame, step_s: int) -> Markup:
+def _words(frame: _Frame) -> Markup:
     text = Markup("")
     for n in range(3):
         value = frame.top * n / 2
         text += _TEXT.format(_LEFT - 6, frame.y(value) + 4, "end", _short(value))
-    for n, anchor in enumerate(("start", "middle", "middle", "middle", "end")):
-        at = frame.begin + (frame.end - frame.begin) * n / 4
-        text += _TEXT.format(frame.x(at), HEIGHT - 6, anchor, _clock(at, step_s))
+    each = next((t for t in _TICKS_S if (frame.end - frame.begin) / t <= MOST_TICKS), _TICKS_S[-1])
+    for at in range(math.ceil(frame.begin / each) * each, int(frame.end) + 1, each):
+        x = frame.x(at)
+        anchor = "start" if x < _LEFT + _EDGE else "end" if x > WIDTH - _RIGHT - _EDGE else "middle"
+        text += _TEXT.format(x, HEIGHT - 6, anchor, _clock(at, each))
     return text
 
 
@@ -148,5 +170,7 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 
-def _clock(at: float, step_s: int) -> str:
-    return time.strftime("%H:%M" if step_s < 3600 else "%b %d %H h" if step_s < 86400 else "%b %d", time.gmtime(at))
+def _clock(at: float, each_s: int) -> str:
+    """As exact as times that are so far apart need."""
+    form = "%H:%M" if each_s < _DAY_S else "%b %d" if each_s < 28 * _DAY_S else "%b %Y"
+    return time.strftime(form, time.gmtime(at))

@@ -17,13 +17,13 @@ from act.pages.errors import Wanted
 from act.pages.render import asset, render
 
 
-def report(database: Database, config: CoreConfig, applications: Sequence[Application], every_s: float) -> str:
-    """The page, of one moment. every_s: how often it is made anew, which it says to browsers."""
+def report(database: Database, config: CoreConfig, applications: Sequence[Application]) -> str:
+    """The page, of one moment."""
 
     def read(connection: Connection) -> str:
         moment = Moment.read(connection, config, None, None)
         return render(
-            "report.html", now=moment.now, static=True, policy=policy(), every_s=round(every_s),
+            "report.html", now=moment.now, static=True, policy=policy(),
             m=overview.read(connection, moment, applications, overview.SPANS["1d"]),
             queues=queues.listing(connection, applications), ces=ces.listing(connection, moment),
             errors=errors.read(connection, moment, Wanted.of("", "")),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from act.explain.story import Happened
 
 MOST_ROWS = 12  # further attempts are told, not drawn
+MOST_BARS = 100  # of a row; what was before these is one bar
+EARLIER = "earlier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ def draw(history: Iterable[Happened], end: float) -> Timeline | None:
 def _bars(steps: list[Happened], begin: float, end: float, whole: float) -> Iterable[Bar]:
     """Steps that do not change the state are within one bar; the last state is drawn to the end."""
     changes = [s for n, s in enumerate(steps) if n == 0 or steps[n - 1].state != s.state]
+    if len(changes) > MOST_BARS:
+        changes = [replace(changes[0], state=EARLIER), *changes[1 - MOST_BARS :]]
     ends = [*(s.at for s in changes[1:]), end]
     for step, until in zip(changes, ends, strict=True):
         yield Bar(step.state, step.at, until, (step.at - begin) / whole, max(until - step.at, 0.0) / whole)

@@ -96,11 +96,15 @@ class Access:
             cookie_name(request), path="/", secure=request.is_secure, httponly=True, samesite="Strict"
         )
 
-    def check_form(self, request: Request, reader: Reader) -> None:
-        """Raises Forbidden for a form that is not from a page of this session."""
+    def check_origin(self, request: Request) -> None:
+        """Raises Forbidden for a form that is not from a page of this site."""
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
-            raise Forbidden("This form was sent by another site")
+            raise Forbidden("This form was sent by another site, or a web server before this one changes 'Host'")
+
+    def check_form(self, request: Request, reader: Reader) -> None:
+        """Raises Forbidden for a form that is not from a page of this session."""
+        self.check_origin(request)
         if not reader.csrf or not hmac.compare_digest(request.form.get("csrf", "").encode(), reader.csrf.encode()):
             raise Forbidden("This form is not from your session: load its page again, or log in again")
 

@@ -38,13 +38,14 @@ class Desk:
     def __init__(self, config: CoreConfig, db: Database, access: Access) -> None:
         self.config, self.db, self.access = config, db, access
         self.root = ROOT
-        self._blueprint = Blueprint("pages", __name__, url_prefix=ROOT)
+        self._blueprint = Blueprint("pages", __name__)
         self._blueprint.register_error_handler(Exception, self._failed)
         self._blueprint.after_request(_armour)
 
     def install(self, app: Flask) -> None:
         """Make the pages part of an app, when all views are known."""
-        self._blueprint.add_url_rule("/<path:_>", "nowhere", _nowhere)
+        self._blueprint.add_url_rule("/", "root", lambda: self.redirect(""))
+        self._blueprint.add_url_rule(f"{ROOT}/<path:_>", "nowhere", _nowhere)
         app.register_blueprint(self._blueprint)
 
     # -- views --------------------------------------------------------------------------------------------------
@@ -62,11 +63,11 @@ class Desk:
             g.reader = reader = self.access.reader(request)
             if not public and reader is STRANGER and (method == "POST" or self.access.must_log_in):
                 return self.redirect("/login")
-            if not public and method == "POST":
-                self.access.check_form(request, reader)
+            if method == "POST":
+                self.access.check_origin(request) if public else self.access.check_form(request, reader)
             return view(**values)
 
-        self._blueprint.add_url_rule(path, f"{method} {path}", guarded, methods=[method])
+        self._blueprint.add_url_rule(f"{ROOT}{path}", f"{method} {path}", guarded, methods=[method])
 
     @property
     def reader(self) -> Reader:

@@ -11,12 +11,12 @@ from flask import Response, request
 from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
-from act.control.jobs import Verb
+from act.control.jobs import Filter, Verb
 from act.db import results, survey
-from act.errors import ActError, OutputMissing
+from act.errors import ActError, OutputMissing, StorageUnavailable
 from act.explain.moment import Moment
 from act.model import PublishedLogs
-from act.pages import acting, job, jobs
+from act.pages import acting, archived, job, jobs
 from act.pages.job import JobPage
 from act.pages.jobs import FIELDS, LONGEST, Search
 from act.storage import Store, result_name
@@ -37,29 +37,36 @@ class Jobs:
         desk.get("/jobs/<name>", self.one)
         desk.get("/jobs/<name>/logs/<file>", self.log)
         desk.get("/jobs/<name>/files/<int:attempt>/<path:file>", self.file)
+        desk.get("/archive", self.archive)
         desk.post("/jobs/act", self.act)
 
     def find(self) -> Response:
         """A search, and the page of jobs that it finds."""
-        typed, problem = {name: request.args.get(name, "") for name in FIELDS}, ""
+        typed, cursor = {name: request.args.get(name, "") for name in FIELDS}, request.args.get("from", "")
         try:
             search = Search.of(typed)
+            names = search.wanted.names
+            if len(names) == 1 and len(search.fields) == 1 and job.NAME.fullmatch(names[0]):
+                return self._desk.redirect(f"/jobs/{names[0]}")
+            return self._listed(search, cursor)
         except ActError as error:
-            search, problem = Search(typed, Search.of({}).wanted, asked=False), str(error)
-        names = search.wanted.names
-        if len(names) == 1 and len(search.fields) == 1 and job.NAME.fullmatch(names[0]):
-            return self._desk.redirect(f"/jobs/{names[0]}")
-        cursor = request.args.get("from", "")
+            return self._listed(Search(typed, Filter(), asked=False), problem=str(error))
 
+    def _listed(self, search: Search, cursor: str = "", problem: str = "") -> Response:
         def read(connection: Connection, moment: Moment) -> tuple[jobs.Jobs, float, list[tuple[int, str]]]:
             return jobs.listing(connection, applications(), search, cursor), moment.now, _places(connection)
 
         found, now, places = self._desk.read(read)
-        query = urlencode(search.fields)
         return self._desk.show(
-            "jobs.html", found, now=now, problem=problem, asked=search.asked, query=query, places=places,
-            verbs=acting.WORDS.items(),
+            "jobs.html", found, now=now, problem=problem, asked=search.asked, query=urlencode(search.fields),
+            places=places, verbs=acting.WORDS.items(),
         )  # fmt: skip
+
+    def archive(self) -> Response:
+        """Jobs that are over."""
+        typed = {name: request.args.get(name, "")[:200] for name in ("newer", "queue", "state")}
+        found = self._desk.read(lambda c, moment: archived.listing(c, moment.now, typed))
+        return self._desk.show("archived.html", found, most=archived.PAGE)
 
     def one(self, name: str) -> Response:
         """One job, from the archive too."""
@@ -71,8 +78,11 @@ class Jobs:
         found, places = self._desk.read(read)
         if found is None:
             raise NotFound(f"There is no job '{name}' here, and none in the archive.")
+        if found.line is not None and found.line.name != name:
+            return self._desk.redirect(f"/jobs/{found.line.name}")
+        logs, problem = _there(found.logs)
         return self._desk.show(
-            "job.html", found, logs=list(_there(found.logs)), history=found.story.history[-STEPS:], places=places,
+            "job.html", found, logs=logs, problem=problem, history=found.story.history[-STEPS:], places=places,
             verbs=acting.WORDS.items(),
         )  # fmt: skip
 
@@ -104,7 +114,7 @@ class Jobs:
         who = self._desk.operator()
         form = {name: value[:LONGEST] for name in ACTION_FIELDS if (value := request.form.get(name, "").strip())}
         names = request.form.getlist("job")
-        wanted = acting.action(form, names, who)
+        wanted = self._desk.read(lambda c, _: acting.action(c, form, names, who))
         sure = "sure" in request.form
         outcome = acting.carry_out(self._desk.db, wanted, dry_run=not sure)
         back = f"/jobs/{names[0]}" if len(names) == 1 else f"/jobs?{urlencode(wanted_fields(form))}"
@@ -125,15 +135,16 @@ def _places(connection: Connection) -> list[tuple[int, str]]:
     return [(q.id, f"{urls[q.ce_id]} {q.queue}".rstrip()) for q in survey.cequeues_listed(connection)]
 
 
-def _there(logs: PublishedLogs | None) -> Iterator[tuple[str, int]]:
-    """(name, bytes) of the logs that are there."""
+def _there(logs: PublishedLogs | None) -> tuple[list[tuple[str, int]], str]:
+    """((name, bytes) of the logs that are there, why that cannot be told)."""
     if logs is None:
-        return
+        return [], ""
     store = Store(logs.root)
-    for name, stored in logs.names.items():
-        size = store.size(stored)
-        if size is not None:
-            yield name, size
+    try:
+        sizes = [(name, store.size(stored)) for name, stored in logs.names.items()]
+    except StorageUnavailable as error:
+        return [], str(error)
+    return [(name, size) for name, size in sizes if size is not None], ""
 
 
 @contextmanager

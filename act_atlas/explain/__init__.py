@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from act.config import CoreConfig, load_core
 from act.db import cejobs, situation
 from act.db.engine import AnyRow
 from act.errors import BadJobSpec, ConfigError, SourceUnreachable
@@ -56,7 +57,7 @@ def _facts(connection: Connection, moment: Moment, atlas: AtlasConfig, row: AnyR
 def _unsent(moment: Moment, atlas: AtlasConfig, row: AnyRow) -> job.Unsent:
     """What the daemon that makes attempts meets: it is tried here, and nothing is written."""
     try:
-        known = _cric(moment, atlas).load().queues.get(row.queue)
+        known = _cric(moment.config, atlas).load().queues.get(row.queue)
     except SourceUnreachable as error:
         return job.Unsent(problem=str(error))
     if known is None:
@@ -79,7 +80,7 @@ def _unsent(moment: Moment, atlas: AtlasConfig, row: AnyRow) -> job.Unsent:
 
 
 def _queue(connection: Connection, moment: Moment, atlas: AtlasConfig, name: str) -> Story | None:
-    source = _cric(moment, atlas)
+    source = _cric(moment.config, atlas)
     try:
         table, told = source.load(), source.told_of(name)
     except SourceUnreachable as error:
@@ -103,6 +104,16 @@ def _queue(connection: Connection, moment: Moment, atlas: AtlasConfig, name: str
     return replace(story, parts=tuple(ask.endpoints(connection, moment, endpoints, supply.MAKERS.values())))
 
 
-def _cric(moment: Moment, atlas: AtlasConfig) -> CricSource:
-    directory = Path(moment.config.paths.store_dir) / "cric"
-    return CricSource(atlas, directory, http_getter(moment.config.ca_dir))
+def queues(connection: Connection) -> set[str]:
+    """The names of all queues that are known here, with jobs or without."""
+    atlas = load_atlas()
+    named = {q.name for q in atlas.queues.queue} | {queue for queue, _, _ in db.counts(connection)}
+    try:
+        return named | _cric(load_core(), atlas).load().queues.keys()
+    except SourceUnreachable:
+        return named  # before CRIC has ever answered
+
+
+def _cric(core: CoreConfig, atlas: AtlasConfig) -> CricSource:
+    directory = Path(core.paths.store_dir) / "cric"
+    return CricSource(atlas, directory, http_getter(core.ca_dir))

@@ -36,6 +36,9 @@ WORDS = {
     Event.KILL: "its end is wanted",
     Event.KILLED: "it was ended",
     Event.REPORTED: "PanDA knows the end",
+    "priority": "its priority was changed",
+    "replay": "PanDA is to hear the last word again",
+    "clean": "it goes into the archive",
 }
 
 

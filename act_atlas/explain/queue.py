@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from act.db.engine import AnyRow
+from act.db.orders import Kind
 from act.explain.moment import Moment
+from act.explain.ordered import describe, hold
 from act.explain.story import Hold, Story, Trouble, Why
 from act.explain.words import ago, some
 from act_atlas import supply
@@ -69,7 +71,9 @@ def _closed(moment: Moment, atlas: AtlasConfig, facts: Facts) -> list[Hold]:
     holds = [] if atlas.panda.token_file else [*moment.credential_of(atlas.panda.role)]
     if reason := supply.closed(facts.queue):
         return [Hold(Why.SETTINGS, reason), *holds]
-    room = supply.room(facts.queue, *facts.load, atlas.panda)
+    if (order := moment.orders.unwanted(Kind.QUEUE, facts.name)) is not None:
+        return [hold(f"queue {facts.name}", order), *holds]
+    room = supply.room(facts.queue, *facts.load, atlas.panda, moment.orders)
     if room.jobs <= 0:
         holds.append(Hold(Why.LIMIT, f"enough of its jobs are here: {room.why}"))
     return holds
@@ -88,8 +92,9 @@ def _facts(moment: Moment, atlas: AtlasConfig, facts: Facts) -> list[tuple[str, 
     if facts.queue is not None:
         told += _settings(atlas, facts.queue)
         waiting, running = facts.load
-        room = supply.room(facts.queue, waiting, running, atlas.panda)
+        room = supply.room(facts.queue, waiting, running, atlas.panda, moment.orders)
         told.append(("room", f"for {some(room.jobs, 'more job')}: {room.why}; {running} run"))
+    told += [("order", describe(order)) for order in moment.orders.of(Kind.QUEUE, facts.name).values()]
     by_state = [f"{facts.states[s]} {s}" for s in PANDAJOB.states if facts.states.get(s)]
     told.append(("jobs", ", ".join(by_state) or "none"))
     told.append(("asked", _asked(moment, facts.asked)))

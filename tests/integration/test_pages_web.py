@@ -6,8 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from act.control import apply
 from act.db import ces, orders, results
 from act.db.results import ResultFile
+from act.errors import StorageUnavailable
+from act.pages import acting
 from act.pages.render import ROOT
 from act.storage import Store, result_name
 from act_atlas.joblog import joblog_name
@@ -41,7 +44,7 @@ def test_each_page_shows_what_the_tower_has(town: PandaTower) -> None:
     me = visit(town)
     assert f"{QUEUE} 1 1 All 1 1" in me.see("/queues")
     assert "no jobs" not in me.see(f"/queues/{QUEUE}") and "jobs are asked for" in me.see(f"/queues/{QUEUE}")
-    assert f"{town.site.url} arc well" in me.see("/ces")
+    assert "ce1.example.org:443/arex well 1 1" in me.see("/ces")
     ce = me.see("/ces/1")
     assert "1 waiting of at most 500, 1 in all of at most 20000" in ce and "CE https://ce1" in ce
     assert "Nobody has been here yet" in me.see("/users")
@@ -63,11 +66,27 @@ def test_a_job_s_number_alone_leads_to_its_page(town: PandaTower) -> None:
     assert (answer.status_code, answer.location) == (303, f"{ROOT}/jobs/{pandaid}")
 
 
+def test_ended_jobs_are_found_in_the_archive(town: PandaTower) -> None:
+    pandaid = town.submitted()
+    town.say(pandaid, "finished")
+    town.pass_time(301)
+    town.once("heartbeat")
+    town.pass_time(3600)
+    town.once("cleaner-arc", "archiver")
+    me = visit(town)
+    assert f"{pandaid} done {QUEUE}" in me.see("/archive")
+    assert f"{pandaid}" not in me.see("/archive?state=donefailed") and "None." in me.see("/archive?queue=OTHER")
+    assert "no length of time" in me.see("/archive?newer=soon")
+    assert "in the archive: done" in me.see(f"/jobs/{pandaid}")
+
+
 def test_a_search_that_makes_no_sense_is_told_beside_its_form(town: PandaTower) -> None:
     answer = visit(town).ask("/jobs?older=soon&queue=Q%22x")
     assert answer.status_code == 200
     assert "no length of time" in words(answer.text) and 'value="Q&#34;x"' in answer.text
-    assert visit(town).ask("/jobs?state=running&from=nowhere").status_code == 400
+    for wrong in ("state=running&from=nowhere", "share=nobody"):
+        told = visit(town).ask(f"/jobs?{wrong}")
+        assert 'role="alert"' in told.text and "<tbody>" not in told.text, wrong
 
 
 def test_markup_in_names_and_errors_is_inert(town: PandaTower) -> None:
@@ -76,8 +95,9 @@ def test_markup_in_names_and_errors_is_inert(town: PandaTower) -> None:
     town.db.run("t", lambda c: ces.failed(c, 1, HOSTILE, HOSTILE, threshold=1, open_s=9, max_open_s=9))
     town.db.run("t", lambda c: ces.ensure(c, "arc", f"https://x/{HOSTILE}", HOSTILE))
     me = ann(town)
-    paths = ("/ces", "/ces/1", "/ces/2", f"/jobs/{pandaid}", f"/jobs?queue={HOSTILE}", f"/jobs?older=0s&error={HOSTILE}",
-             f"/users?text={HOSTILE}", f"/queues/{HOSTILE}", f"/jobs/{HOSTILE}", "/jobs?older=0s")  # fmt: skip
+    paths = ("/ces", "/ces/1", "/ces/2", f"/jobs/{pandaid}", f"/jobs?queue={HOSTILE}", "/jobs?older=0s",
+             f"/jobs?older=0s&error={HOSTILE}", f"/users?text={HOSTILE}", f"/queues/{HOSTILE}",
+             f"/jobs/{HOSTILE}")  # fmt: skip
     for path in paths:
         answer = me.ask(path)
         assert "<script>alert" not in answer.text, path
@@ -122,8 +142,8 @@ def test_only_logs_of_the_job_are_served(town: PandaTower) -> None:
     (town.directory / "joblog" / "secret.out").write_text("secret")
     me = visit(town)
     assert me.ask(f"/jobs/{one}/logs/{one}.jdl").status_code == 200
-    tricks = (f"{other}.jdl", "..", f"../{QUEUE}/{other}.jdl", "..%2f..%2fsecret.out", "%2e%2e%2fsecret.out", "secret.out",
-              f"{one}.jdl%00", f"/{one}.jdl", "%252e%252e%252fsecret.out", f"{one}.JDL", "")  # fmt: skip
+    tricks = (f"{other}.jdl", "..", f"../{QUEUE}/{other}.jdl", "..%2f..%2fsecret.out", "%2e%2e%2fsecret.out",
+              "secret.out", f"{one}.jdl%00", f"/{one}.jdl", "%252e%252e%252fsecret.out", f"{one}.JDL", "")  # fmt: skip
     for name in tricks:
         answer = me.ask(f"/jobs/{one}/logs/{name}")
         assert answer.status_code in (404, 308) and b"secret" not in answer.data.replace(b"secret.out", b""), name
@@ -242,6 +262,27 @@ def test_jobs_that_it_cannot_be_done_to_are_told_with_the_reason(town: PandaTowe
     town.say(pandaid, "running")
     answer = ann(town).send("/jobs/act", job=str(pandaid), verb="requeue", why="x", sure="1")
     assert "It was done to 0 jobs" in words(answer.text) and "must not run twice" in words(answer.text)
+
+
+def test_one_form_acts_on_a_bounded_number_of_jobs(town: PandaTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandaids = town.order(3)
+    town.once("getjob")
+    monkeypatch.setattr(acting, "MOST", 2)
+    monkeypatch.setattr(apply, "PAGE", 1)
+    kill = {"all": "1", "state": "sent", "verb": "kill", "why": "x", "sure": "1"}
+    answer = ann(town).send("/jobs/act", **kill)
+    assert "It was done to 2 jobs" in words(answer.text) and "more such jobs" in words(answer.text)
+    assert sorted(town.job(i).state for i in pandaids) == ["cancelled", "cancelled", "sent"]
+
+
+def test_a_job_has_its_page_where_logs_cannot_be_read(town: PandaTower, monkeypatch: pytest.MonkeyPatch) -> None:
+    pandaid = town.submitted()
+
+    def broken(*_: object) -> None:
+        raise StorageUnavailable("the disk is gone")
+
+    monkeypatch.setattr(Store, "size", broken)
+    assert "The published logs cannot be read: the disk is gone" in visit(town).see(f"/jobs/{pandaid}")
 
 
 def test_priorities_and_places_are_numbers(town: PandaTower) -> None:

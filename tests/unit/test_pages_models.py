@@ -14,7 +14,8 @@ from act.explain.story import Happened
 from act.pages import ces, timeline
 from act.pages.ces import BAD, GOOD, WARN
 from act.pages.jobs import Search
-from act.pages.timeline import MOST_ROWS
+from act.pages.timeline import EARLIER, MOST_BARS, MOST_ROWS
+from act.states import CEJOB, PLACELESS
 
 MOMENT = Moment(1000.0, CoreConfig())
 CE = SimpleNamespace(url="https://ce1.example.org/arex", status="online")
@@ -54,6 +55,14 @@ def test_of_many_attempts_the_job_and_the_last_ones_are_drawn() -> None:
     assert [drawn.rows[0].of, drawn.rows[-1].of] == ["job", "attempt 39"]
 
 
+def test_a_job_that_changes_all_the_time_is_drawn_with_its_last_changes() -> None:
+    drawn = timeline.draw([step(n, ("running", "holding")[n % 2]) for n in range(5000)], 5000)
+    assert drawn is not None
+    bars = drawn.rows[0].bars
+    assert (len(bars), bars[0].state, bars[-1].state) == (MOST_BARS, EARLIER, "holding")
+    assert sum(b.width for b in bars) == pytest.approx(1)
+
+
 def test_a_job_that_has_just_come_is_drawn() -> None:
     drawn = timeline.draw([step(5, "sent")], 5)
     assert drawn is not None and drawn.rows[0].bars[0].left == 0
@@ -78,6 +87,10 @@ def test_a_form_without_anything_asks_for_nothing() -> None:
 def test_a_time_that_is_none_is_told(text: str) -> None:
     with pytest.raises(ActError, match="no length of time"):
         Search.of({"older": text})
+
+
+def test_every_state_of_an_attempt_at_a_ce_has_its_place_in_the_tables() -> None:
+    assert sorted(ces.THERE) == sorted(set(CEJOB.states) - {*PLACELESS, *CEJOB.final})
 
 
 # -- the condition of a CE -------------------------------------------------------------------------------------------

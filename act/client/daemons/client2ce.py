@@ -10,13 +10,14 @@ from sqlalchemy import Connection
 
 from act.client import db
 from act.client.states import Event
-from act.client.tables import APP
+from act.client.tables import APP, LEDGER, share_of
 from act.config import UserCE
 from act.daemons.base import Daemon, Key
 from act.db import cejobs, ces, specs
 from act.db.engine import AnyRow
 from act.db.moves import Move
 from act.errors import BadJobSpec
+from act.log import about
 from act.model import JobSpec, Submission
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class ClientToCE(Daemon):
             try:
                 good.append(self._ready(row))
             except BadJobSpec as error:
-                log.error("job %d cannot be submitted: %s", row.id, error)
+                log.error("job %d cannot be submitted: %s", row.id, error, extra=about(row.id, LEDGER.kind))
                 values = {"error": str(error), "shown": "donefailed"}
                 bad.append(Move(row.id, "sent", Event.UNFIT, str(error), values, row.version))
         return self.db.run("attempts", lambda c: self._insert(c, good, bad))
@@ -90,7 +91,7 @@ class ClientToCE(Daemon):
             app=APP,
             appjob_id=row.id,
             flavour=self.flavour,
-            share=f"user-{row.user_id}",
+            share=share_of(row.user_id),
             priority=spec.priority if spec.priority is not None else PRIORITY,
             proxy_id=row.proxy_id,
             spec=spec,

@@ -11,17 +11,19 @@ from typing import Any
 from sqlalchemy import Connection
 
 from act.client import db
+from act.client.changes import AFRESH
 from act.client.daemons.sweep import Sweep
 from act.client.identity import Gate
 from act.client.states import DEADLINES, Event, limits
-from act.client.tables import APP
+from act.client.tables import APP, LEDGER
 from act.client.upload import input_folder
 from act.daemons.base import Daemon, Key
 from act.daemons.context import Context
-from act.db import cejobs
+from act.db import cejobs, waiting
 from act.db.engine import AnyRow
 from act.db.moves import Move
 from act.errors import StorageUnavailable
+from act.log import about
 from act.states import ENDED
 from act.states import Event as CEEvent
 from act.storage import live_folder, result_folder
@@ -87,12 +89,17 @@ class ClientStatus(Daemon):
 
     def _end(self, connection: Connection, jobs: Mapping[int, AnyRow], rows: Sequence[AnyRow]) -> None:
         why = db.last_words(connection, [r.id for r in rows if r.state != "done"])
+        back = waiting.never_ran(connection, rows)
         moves, ended = [], {}
         for row in rows:
+            job = jobs[row.appjob_id]
+            if row.id in back and not job.killed:
+                moves.append(Move(job.id, "active", Event.REQUEUE, "its attempt left its CE before it ran", AFRESH))
+                continue
             event, shown = ENDS[row.state]
-            said = _error(row, why.get(row.id, ""))
+            said = job.error if event == Event.STOPPED and job.error else _error(row, why.get(row.id, ""))
             moves.append(Move(row.appjob_id, "active", event, said, {"shown": shown, "error": said or None}))
-            ended[row.id] = jobs[row.appjob_id]
+            ended[row.id] = job
         moved = db.move(connection, moves, who=self.name)
         db.note_results(connection, {i: job for i, job in ended.items() if job.id in moved})
 
@@ -109,7 +116,7 @@ class ClientStatus(Daemon):
             try:
                 self._remove_files(row.id, [a.id for a in attempts if a.appjob_id == row.id])
             except StorageUnavailable as error:
-                log.error("the files of job %d cannot be removed: %s", row.id, error)
+                log.error("the files of job %d cannot be removed: %s", row.id, error, extra=about(row.id, LEDGER.kind))
                 if row.age_s < DEADLINES["toclean"].seconds:
                     continue
             gone.append(row)

@@ -14,7 +14,8 @@ from act.client.db.ends import (
 )
 from act.client.db.files import count, file_named, files_of, lock_usage, replace_file, stored_of, usage, watching
 from act.client.db.jobs import add, batch, complete, get, initialise, lock, mark, move, owner, ready_to_run, rows_of
-from act.client.db.listing import counts, find_ids, listing
+from act.client.db.listing import counts, everybody, find_ids, listing, shown_of, totals
+from act.client.db.looking import look
 
 __all__ = [
     "add",
@@ -24,6 +25,7 @@ __all__ = [
     "count",
     "counts",
     "drop",
+    "everybody",
     "file_named",
     "files_of",
     "find_ids",
@@ -36,6 +38,7 @@ __all__ = [
     "listing",
     "lock",
     "lock_usage",
+    "look",
     "mark",
     "move",
     "note_results",
@@ -46,7 +49,9 @@ __all__ = [
     "replace_file",
     "rest",
     "rows_of",
+    "shown_of",
     "stored_of",
+    "totals",
     "usage",
     "watching",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Select, String, ca
 from act.client.db.jobs import possible
 from act.client.model import Filter, JobRow
 from act.client.states import CLIENTJOB, SHOWN
-from act.client.tables import clientjobs
+from act.client.tables import clientjobs, clientusage
 from act.client.tables_people import users
 from act.db.engine import AnyRow, chunks
 from act.db.schema import cejobs, cequeues, ces
@@ -81,10 +81,39 @@ def _number(row: AnyRow) -> int:
 
 
 def counts(connection: Connection) -> list[tuple[str, str, int]]:
-    """(who, state, number of jobs), for operators."""
+    """(who, state as users see it, number of jobs), for operators. Read from one index."""
+    counted = connection.execute(
+        select(_JOB.user_id, _JOB.shown, func.count()).group_by(_JOB.user_id, _JOB.shown)
+    ).all()
+    query = select(users.c.id, users.c.subject).where(users.c.id.in_({user_id for user_id, _, _ in counted}))
+    subjects = {row.id: row.subject for row in connection.execute(query)}
+    return [(subjects[user_id], shown or BEGUN, n) for user_id, shown, n in counted]
+
+
+def totals(connection: Connection) -> list[tuple[str, int]]:
+    """(state, number of jobs). Read from one index."""
+    return [(state, n) for state, n in connection.execute(select(_JOB.state, func.count()).group_by(_JOB.state))]
+
+
+def everybody(connection: Connection, text: str = "", *, after: int, limit: int) -> list[AnyRow]:
+    """(id, issuer, subject, created, seen, jobs, files, bytes) of users by id, those with a text in their subject."""
+    u, has = users.c, clientusage.c
+    counted = (func.coalesce(column, 0).label(column.name) for column in (has.jobs, has.files, has.bytes))
     query = (
-        select(users.c.subject, clientjobs.c.state, func.count())
-        .join(users, users.c.id == clientjobs.c.user_id)
-        .group_by(clientjobs.c.user_id, users.c.subject, clientjobs.c.state)
+        select(u.id, u.issuer, u.subject, u.created, u.seen, *counted)
+        .select_from(users.outerjoin(clientusage, has.user_id == u.id))
+        .where(u.id > after)
+        .order_by(u.id)
+        .limit(limit)
     )
-    return [(who, state, n) for who, state, n in connection.execute(query)]
+    query = query.where(u.subject.contains(text, autoescape=True)) if text else query
+    return list(connection.execute(query))
+
+
+def shown_of(connection: Connection, user_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """User -> state as users see it -> number of jobs."""
+    found: dict[int, dict[str, int]] = {}
+    query = select(_JOB.user_id, _JOB.shown, func.count()).where(_JOB.user_id.in_(user_ids))
+    for user_id, shown, n in connection.execute(query.group_by(_JOB.user_id, _JOB.shown)):
+        found.setdefault(user_id, {})[shown or BEGUN] = n
+    return found
