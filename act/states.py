@@ -40,7 +40,7 @@ class Deadline:
 
 @dataclass(frozen=True)
 class NextStep:
-    """Who makes the next step from a state when nothing is in the way: a kind of daemon, or "application".
+    """Who makes the next step from a state when nothing is in the way: a kind of daemon, "application", "operator".
 
     does: told to people. far: the far side does it, and the owner only hears of it.
     """
@@ -127,9 +127,13 @@ class Event(StrEnum):
     CANCEL = "cancel"  # wishes of the application
     FETCH = "fetch"
     CLEAN = "clean"
+    REQUEUE = "requeue"  # orders of operators: it leaves the CE, and another attempt follows if it never ran
+    QUARANTINE = "quarantine"  # no CE gets it
+    RELEASE = "release"
 
 
-WISHES = (Event.CANCEL, Event.FETCH, Event.CLEAN)
+# What may be asked for of an attempt that is in doubt, or that somebody has in hand: it is noted, and done later.
+WISHES = (Event.CANCEL, Event.FETCH, Event.CLEAN, Event.REQUEUE, Event.QUARANTINE)
 
 _AT_CE = "submitted holding running finishing"
 _FOLLOWED = "submitted holding running finishing cancelling"
@@ -158,9 +162,12 @@ FLOW = steps(
         ("torerun", Event.RESTARTED, "submitted", "canceller"),
         ("torerun", Event.FAILED, "failed", "canceller reconciler"),
         ("torerun", Event.GONE, "cancelled", "canceller"),
-        ("tosubmit", Event.CANCEL, "cancelled", "application operator reconciler"),
+        ("tosubmit quarantined", Event.CANCEL, "cancelled", "application operator reconciler"),
         ("created submitted holding running finishing torerun", Event.CANCEL, "tocancel",
          "application operator submitter reconciler"),
+        ("submitted holding", Event.REQUEUE, "tocancel", "operator"),
+        ("tosubmit", Event.QUARANTINE, "quarantined", "operator guard"),
+        ("quarantined", Event.RELEASE, "tosubmit", "operator"),
         ("tocancel", Event.KILLSENT, "cancelling", "canceller"),
         ("failed cancelled", Event.FETCH, "tofetch", "application operator"),
         ("finished", Event.FETCHED, "done", "fetcher"),
@@ -170,7 +177,7 @@ FLOW = steps(
         ("toclean", Event.CLEANED, "archived", "cleaner reconciler"),
         ("submitting created submitted holding running finishing torerun tocancel cancelling", Event.SILENT, "lost",
          "reconciler"),
-        ("tosubmit", Event.EXPIRED, "cancelled", "reconciler"),
+        ("tosubmit quarantined", Event.EXPIRED, "cancelled", "reconciler"),
     ]
 )  # fmt: skip
 
@@ -178,6 +185,7 @@ DEADLINES = {
     d.state: d
     for d in (
         Deadline("tosubmit", 7 * DAY, Event.EXPIRED, "no CE took it in 7 days"),
+        Deadline("quarantined", 7 * DAY, Event.EXPIRED, "nobody released it in 7 days"),
         Deadline("submitting", 7 * DAY, Event.SILENT, "the CE never said whether it has the job"),
         Deadline("created", 7 * DAY, Event.SILENT, "the CE never said what became of the job"),
         Deadline("submitted", 7 * DAY, Event.CANCEL, "waited 7 days at the CE"),
@@ -200,6 +208,7 @@ DEADLINES = {
 
 NEXT = {
     "tosubmit": NextStep("submitter", "chooses a CE queue and submits it"),
+    "quarantined": NextStep("operator", "releases it, or has it killed"),
     "submitting": NextStep("reconciler", "finds out whether the CE has made the job"),
     "created": NextStep("reconciler", "finds out what became of the job at the CE, and lets it run"),
     "submitted": NextStep("status", "runs the job once its inputs are there and a slot is free", far=True),
@@ -223,6 +232,8 @@ CEJOB = Machine("cejob", "tosubmit", frozenset({"archived"}), FLOW, DEADLINES)
 
 # A job that so many submissions could not bring to run is not tried for ever.
 MAX_SUBMISSIONS = 10
+# No CE has it, nor ever had with the token that it has now.
+PLACELESS = ("tosubmit", "quarantined")
 # States in which a CE may hold something of the attempt, so its delegation must stay.
 NEEDS_DELEGATION = ("submitting", "created", "submitted", "holding", "running", "finishing", "torerun", "tocancel",
                     "cancelling", "finished", "failed", "tofetch")  # fmt: skip
@@ -232,6 +243,8 @@ IN_DOUBT = ("submitting", "created")
 STAND_STILL_AT_MOST_S = 7 * DAY
 # States in which the attempt has ended and the next step is the application's.
 ENDED = ("done", "donefailed", "cancelled", "lost")
+# States in which nothing of an attempt can run any more, for certain (unless it was lost before).
+STANDS_STILL = ("done", "donefailed", "cancelled", "toclean", "archived")
 
 if __name__ == "__main__":
     sys.stdout.write(diagram(CEJOB))

@@ -30,6 +30,7 @@ class Job(Protocol):
     state: str
     attempts: int
     job: str
+    error_diag: str | None
 
 
 class Attempt(Protocol):
@@ -70,6 +71,13 @@ class Outcome:
     def values(self) -> dict[str, Any]:
         """For the row of the job."""
         return {} if self.error_code is None else {"error_code": self.error_code, "error_diag": self.why[:500]}
+
+
+def of_requeued(job: Job) -> Outcome:
+    """Its attempt left the CE before it ran, as an operator wanted: another one, unless the job itself is to end."""
+    if job.state == "tobekilled":
+        return Outcome((Event.KILLED,), _killed(job), KILLED_CODE)
+    return Outcome((Event.RESUBMIT,), "an operator had it leave its CE before it ran")
 
 
 def of_true_pilot(job: Job, attempt: Attempt) -> Outcome:
@@ -123,10 +131,15 @@ def _words(file: StoredFile) -> str:
 def _fault(job: Job, attempt: Attempt) -> tuple[int, str]:
     """(pilot error code, text) for an attempt that did not end well."""
     if job.state == "tobekilled":
-        return KILLED_CODE, "killed on request"
+        return KILLED_CODE, _killed(job)
     if attempt.state == "lost":
         return LOST_CODE, "the CE gave no word of the job for too long"
     return FAILED_CODE, attempt.error or f"the CE says {attempt.ce_state or 'nothing'}"
+
+
+def _killed(job: Job) -> str:
+    """An operator has said why."""
+    return job.error_diag or "killed on request"
 
 
 def _pilot_code(report: PilotReport) -> int:

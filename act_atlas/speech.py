@@ -59,7 +59,7 @@ def final(job: Job, scheduler_id: str, log_url: str, report: PilotReport | None,
     A job that PanDA is told has finished has a report with all its outputs; otherwise it has failed.
     """
     values: dict[str, Any] = dict(report.values) if report is not None else {}
-    finished = job.state == "finished" and not job.truepilot and report is not None
+    finished = job.state in ("finished", "done") and not job.truepilot and report is not None
     times = consistent_times(
         values.pop("start_time", None) or job.start_time,
         values.pop("end_time", None) or job.end_time,

@@ -42,12 +42,13 @@ FLOW = steps(
         (f"{_ALIVE} tovalidate tobekilled", Event.BROKEN, "toclean", "pandastatus validator archiver"),
         ("tovalidate", Event.VALID, "finished", "pandastatus validator"),
         (f"{_ALIVE} tovalidate", Event.RESUBMIT, "toresubmit", "pandastatus validator"),
+        ("toclean failed", Event.RESUBMIT, "toresubmit", "operator"),
         ("toresubmit", Event.RETRY, "sent", "validator"),
         ("toresubmit", Event.GIVEUP, "toclean", "validator archiver"),
         ("toclean", Event.CLEANED, "failed", "pandastatus validator archiver"),
         (f"sent {_ALIVE}", Event.KILL, "tobekilled", "heartbeat operator archiver"),
         ("tovalidate toresubmit", Event.KILL, "toclean", "heartbeat operator"),
-        ("tobekilled", Event.KILLED, "cancelled", "pandastatus heartbeat archiver"),
+        ("tobekilled", Event.KILLED, "cancelled", "pandastatus heartbeat archiver operator"),
         ("finished", Event.REPORTED, "done", "heartbeat archiver"),
         ("failed", Event.REPORTED, "donefailed", "heartbeat archiver"),
         ("cancelled", Event.REPORTED, "donecancelled", "heartbeat archiver"),
@@ -87,6 +88,10 @@ NEXT = {
 }
 
 PANDAJOB = Machine("pandajob", "sent", frozenset({"done", "donefailed", "donecancelled"}), FLOW, DEADLINES)
+
+# As operators know them, in the order of their tables.
+SHOWN = ("sent", "starting", "running", "transferring", "tovalidate", "toresubmit", "toclean", "finished", "done",
+         "failed", "donefailed", "tobekilled", "cancelled", "donecancelled")  # fmt: skip
 
 # The job waits, in PanDA's sense, for a slot.
 WAITING = ("sent", "starting")

@@ -60,6 +60,7 @@ class FakeJob:
     runs: int = 0
     exit_code: int | None = None
     error: str = ""
+    node: str = ""
     owner: str = ""
     inputs: dict[str, bytes] = field(default_factory=dict)  # that were uploaded
 
@@ -214,7 +215,7 @@ class FakeCE:
         if job is None:
             return JobGone(ce_job_id)
         event, armed = WORDS[job.state]
-        return CEStatus(event, job.state.upper(), job.name, job.exit_code, job.error, armed=armed)
+        return CEStatus(event, job.state.upper(), job.name, job.exit_code, job.error, job.node, armed=armed)
 
     def kill(self, ce_job_ids: Sequence[str]) -> dict[str, JobError | None]:
         return self.site.do("kill", lambda: {i: self._kill(i) for i in ce_job_ids}, ce_job_ids)

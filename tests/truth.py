@@ -21,7 +21,7 @@ from act.config import load_core
 from act.daemons.registry import PER_FLAVOUR, all_daemons
 from act.db import cejobs
 from act.db.engine import Database
-from act.explain.attempt import APPLICATION
+from act.explain.attempt import APPLICATION, OPERATOR
 from act.states import CEJOB
 from act_atlas import db
 from act_atlas.states import PANDAJOB
@@ -144,6 +144,10 @@ def _of_turn(state: str, turn: dict[str, Any]) -> Iterator[str]:
             yield f"{OWNER} can do nothing in '{state}'"
         return
     kind = turn["daemon"].partition("-")[0]
+    if kind == OPERATOR:
+        if not any(s.source == state and OPERATOR in s.owners for s in CEJOB.steps):
+            yield f"operators can do nothing in '{state}'"
+        return
     if turn["daemon"] not in all_daemons() and kind not in PER_FLAVOUR:
         yield f"there is no daemon {turn['daemon']}"
     owners = {o for m in MACHINES for s in m.steps if s.source == state for o in s.owners}

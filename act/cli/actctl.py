@@ -11,11 +11,14 @@ from typing import Any
 
 import click
 
-from act import __version__
-from act.cli import setup, show
+from act import __version__, metrics
+from act.cli import orders, setup, show
 from act.cli.alive import alive
+from act.cli.archive import archive
 from act.cli.doctor import doctor
 from act.cli.explain import explain
+from act.cli.job import job
+from act.cli.report import report
 from act.cli.web import web
 from act.config import CORE_FILE, CoreConfig, load_core
 from act.daemons import registry
@@ -72,7 +75,9 @@ def run() -> None:
     """Run the tower in the foreground: the master and all its daemons, until SIGTERM."""
     config = load_core()
     setup.check_config()
-    setup_logging("master", config.logging.level, config.logging.format)
+    told = config.logging
+    setup_logging("master", told.level, told.format, moves=told.moves, file=told.file)
+    metrics.wipe(config.paths.metrics_dir)
     _wait_for_database(config)
     sys.exit(Master(config.paths.run_dir, setup.specs(config), reload=setup.reload).run())
 
@@ -99,7 +104,7 @@ def _wait_for_database(config: CoreConfig) -> None:
 def daemon(name: str, once: bool) -> None:
     """Run one daemon in the foreground, for looking into it."""
     config = load_core()
-    setup_logging(name, config.logging.level, config.logging.format)
+    setup_logging(name, config.logging.level, config.logging.format, moves=config.logging.moves)
     runner = registry.build(name, config)
     try:
         if once:
@@ -169,8 +174,13 @@ def status(watch: float | None) -> None:
 
 
 main.add_command(alive)
+main.add_command(archive)
 main.add_command(doctor)
 main.add_command(explain)
+main.add_command(job)
+for command in (orders.drain, orders.pause, orders.limit, orders.resume, orders.listing):
+    main.add_command(command)
+main.add_command(report)
 main.add_command(web)
 
 

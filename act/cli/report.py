@@ -24,7 +24,7 @@ def report(target: Path) -> None:
     config = load_core()
     database = Database(config.database.connect_url())
     migrate.check(database)
-    page = static.report(database, config, [a for _, a in sorted(plugins("act.app").items())], config.report.every_s)
+    page = static.report(database, config, [a for _, a in sorted(plugins("act.app").items())])
     database.close()
     if str(target) == "-":
         sys.stdout.write(page)

@@ -13,7 +13,6 @@ from rich.table import Table
 from act.config import CoreConfig
 from act.db import cejobs, ces, credentials, lanes, meta
 from act.db.engine import AnyRow, Database
-from act.explain.moment import STALE_S
 from act.master import read_status
 from act.states import CEJOB
 
@@ -69,7 +68,7 @@ def status(database: Database, config: CoreConfig) -> None:
     if stopped:
         click.secho(f"NOTHING IS SUBMITTED: {stopped}\n", fg="red", err=True)
     columns = ("host", "daemon", "pid", "last word", "passes", "moved", "last error")
-    table("Daemons", columns, [_daemon(d) for d in daemons])
+    table("Daemons", columns, [_daemon(d, config.alarms.silent_s) for d in daemons])
     _restarts(config)
     table("CEs", ("CE", "host", "state", "last error"), [_ce(ce, clock) for ce in all_ces])
     roles = {r.id: r.role for r in proxies.values()}
@@ -119,8 +118,8 @@ def _left(row: AnyRow, clock: float) -> str:
     return age(row.expires - clock) if row.expires > clock else "RUN OUT"
 
 
-def _daemon(row: AnyRow) -> tuple[object, ...]:
-    word = age(row.age_s) + (" SILENT" if row.age_s > STALE_S else "")
+def _daemon(row: AnyRow, silent_s: float) -> tuple[object, ...]:
+    word = age(row.age_s) + (" SILENT" if row.age_s > silent_s else "")
     error = f"{row.error} ({time.strftime('%H:%M:%S', time.gmtime(row.error_at))})" if row.error else ""
     return row.host, row.name, row.pid, word, row.passes, row.moved, error
 

@@ -50,6 +50,8 @@ def login(operates: bool, name: str | None) -> None:
     host, _, port = config.web.bind.rpartition(":")
     host = os.uname().nodename if host in ("0.0.0.0", "[::]") else host
     scheme = "http" if config.web.certificate is None else "https"
+    if config.web.certificate is None:
+        click.echo("where another web server is before this one, put its name in place of this address:", err=True)
     click.echo(f"{scheme}://{host}:{port}{ROOT}/login?code={code}")
 
 

@@ -21,11 +21,11 @@ from act.db.moves import Move
 from act.errors import CERefused, JobError, JobGone
 from act.interfaces import ComputeElement
 from act.model import CEStatus
-from act.states import DEADLINES, IN_DOUBT, MAX_SUBMISSIONS, STAND_STILL_AT_MOST_S, Event
+from act.states import DEADLINES, IN_DOUBT, MAX_SUBMISSIONS, PLACELESS, STAND_STILL_AT_MOST_S, Event
 
 log = logging.getLogger(__name__)
 
-OVER = ("tosubmit", "donefailed", "cancelled", "lost", "archived")  # states in which a CE should hold nothing
+OVER = (*PLACELESS, "donefailed", "cancelled", "lost", "archived")  # states in which a CE should hold nothing
 
 
 class Reconciler(Daemon):

@@ -137,7 +137,7 @@ class Report(Daemon):
     def _write_page(self) -> None:
         config = self.context.config
         if config.report.html_file is not None:
-            page = static.report(self.db, config, list(plugins("act.app").values()), config.report.every_s)
+            page = static.report(self.db, config, list(plugins("act.app").values()))
             files.write_file(config.report.html_file, page.encode(), 0o644, durable=False)
 
     def _directories(self) -> Iterator[Path]:

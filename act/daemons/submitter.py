@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -31,6 +32,7 @@ from act.errors import (
     StorageUnavailable,
 )
 from act.interfaces import ComputeElement
+from act.log import about
 from act.model import Created, JobSpec, Submission
 from act.states import Event
 
@@ -201,15 +203,17 @@ def arm_all(
     for part in chunks(rows, ce.arm_batch):
         lease.check()
         if not lease.has_time_for(transfer_s):
-            log.warning("attempts %s and those after them are not armed yet: others took long", _ids(part))
+            log.warning(
+                "attempts %s and those after them are not armed yet: others took long", _ids(part), extra=_about(part)
+            )
             break
         try:
             answers = ce.arm({row.ce_job_id: jobs[row.jobspec_id] for row in part})
         except (CEBroken, StorageUnavailable) as error:
-            log.warning("attempts %s are not armed yet: %s", _ids(part), error)
+            log.warning("attempts %s are not armed yet: %s", _ids(part), error, extra=_about(part))
             continue
         except CEUnreachable as error:
-            log.warning("attempts %s and those after them are not armed yet: %s", _ids(part), error)
+            log.warning("attempts %s and those after them are not armed yet: %s", _ids(part), error, extra=_about(part))
             break
         for row in part:
             answer = answers.get(row.ce_job_id, _UNANSWERED)
@@ -219,11 +223,20 @@ def arm_all(
                 why = f"its inputs cannot be brought: {answer}"
                 moves.append(Move(row.id, "created", Event.REFUSED, why, {"error": why[:2000]}))
             elif not isinstance(answer, JobGone):  # of one that is gone the reconciler finds out what became of it
-                log.warning("attempt %d: the CE does not let it run: %s", row.id, answer)
+                log.warning(
+                    "attempt %d: the CE does not let it run: %s",
+                    row.id,
+                    answer,
+                    extra=about(row.id, cejobs.LEDGER.kind),
+                )
     return moves
 
 
 _UNANSWERED = CERefused("no answer for this job")
+
+
+def _about(rows: Sequence[AnyRow]) -> dict[str, Any]:
+    return about([row.id for row in rows], cejobs.LEDGER.kind)
 
 
 def _ids(rows: Sequence[AnyRow]) -> str:

@@ -14,10 +14,10 @@ from act.db.moves import Ledger, Move
 from act.db.schema import candidates, cejobs, ces, events
 from act.db.schema import lanes as lane_rows
 from act.model import JobSpec
-from act.states import CEJOB, IN_DOUBT, WISHES
+from act.states import CEJOB, IN_DOUBT, PLACELESS, WISHES
 
 LEDGER = Ledger("cejob", CEJOB, cejobs)
-_OVER = ("tosubmit", "lost", "archived")  # an id in such a row stands for nothing at the CE
+_OVER = (*PLACELESS, "lost", "archived")  # an id in such a row stands for nothing at the CE
 
 Rows = Sequence[AnyRow]
 

@@ -98,7 +98,8 @@ def _knowing(config: CoreConfig, context: Context, known: facts.Facts) -> Iterat
     yield Examination("database use", lambda: database.use(config, processes, context.db.embedded, known))
     yield Examination("submission", lambda: host.no_alarm(known.stopped))
     yield Examination("daemons", lambda: daemons.look(
-        context.host, processes, known.daemons, known.now, read_status(config.paths.run_dir)))  # fmt: skip
+        context.host, processes, known.daemons, known.now, read_status(config.paths.run_dir),
+        config.alarms.silent_s))  # fmt: skip
     yield Examination("proxies", lambda: credentials.proxies(config, known))
     yield Examination("tokens", lambda: credentials.tokens(config, known))
     yield from ces.examinations(context, known, registry.missing())

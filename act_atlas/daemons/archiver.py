@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from act.daemons.base import Key
 from act.daemons.context import Context
-from act.db import cejobs
+from act.db import archive, cejobs
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.states import DAY
@@ -17,7 +17,7 @@ from act.states import Event as CEEvent
 from act_atlas import db
 from act_atlas.daemons.base import AtlasDaemon
 from act_atlas.outcome import STAGEOUT_CODE
-from act_atlas.states import DEADLINES, ON_STORAGE, Event
+from act_atlas.states import DEADLINES, ON_STORAGE, TO_REPORT, Event
 
 BATCH = 200
 LOOK_S = 60.0
@@ -37,7 +37,7 @@ class Archiver(AtlasDaemon):
             self._look_due = time.monotonic() + LOOK_S
             self.db.run("deadlines", self._enforce_deadlines)
             older_s = self.atlas.panda.archive_days * DAY
-            self.db.run("prune", lambda c: db.prune_archive(c, older_s, limit=BATCH * 10))
+            self.db.run("prune", lambda c: archive.prune(c, older_s, limit=BATCH * 10))
         return self.db.run("archive", self._archive)
 
     def _archive(self, connection: Connection) -> int:
@@ -63,5 +63,5 @@ class Archiver(AtlasDaemon):
 
 def _values(row: AnyRow, why: str) -> dict[str, Any]:
     """What was wrong with a job before is what PanDA wants to know; that its outputs stay is in the events."""
-    values = {"due": NOW, "error_diag": row.error_diag or why}
+    values = {"due": None if row.state in TO_REPORT else NOW, "error_diag": row.error_diag or why}
     return values | {"error_code": row.error_code or STAGEOUT_CODE} if row.state in ON_STORAGE else values

@@ -14,11 +14,11 @@ from sqlalchemy import Connection
 from act.daemons.base import Key
 from act.db import cejobs, meta
 from act.db.engine import NOW, AnyRow
-from act.db.moves import Move
+from act.db.moves import Move, note
 from act.states import Event as CEEvent
 from act_atlas import db, speech
 from act_atlas.daemons.base import AtlasDaemon
-from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.joblog import joblog_name
 from act_atlas.outcome import KILLED_CODE
 from act_atlas.panda import JobStatus, JobUpdate, UpdateResult
 from act_atlas.report import PilotReport
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 TO_TELL = (*ALIVE, *ON_STORAGE, "tobekilled")
+ENDS = (*TO_REPORT, *PANDAJOB.final)
 CAN_BE_KILLED = PANDAJOB.from_event(Event.KILL)
 # PanDA has had a final report, or has ended the job itself.
 ENDED = frozenset({"finished", "failed", "cancelled", "closed"})
@@ -45,9 +46,9 @@ class Heartbeat(AtlasDaemon):
         rows = self.db.run("due", lambda c: db.take_due(c, limit=BATCH, again_s=panda.retry_s))
         if not rows:
             return 0
-        ended = [r for r in rows if r.state in TO_REPORT]
+        ended = [r for r in rows if r.state in ENDS]
         alive = [r for r in rows if r.state in TO_TELL]
-        silent = [r for r in rows if r.state not in (*TO_REPORT, *TO_TELL) or not _speaks(r)]
+        silent = [r for r in rows if r.state not in (*ENDS, *TO_TELL) or not _speaks(r)]
         if silent:
             self.db.run("silent", lambda c: db.set_values(c, [r.id for r in _unmoved(c, silent)], due=None))
         speaking = [r for r in alive if _speaks(r)]
@@ -93,7 +94,7 @@ class Heartbeat(AtlasDaemon):
         db.move(connection, unborn, who=self.name)
 
     def _report(self, rows: Sequence[AnyRow]) -> None:
-        """Final reports, where PanDA does not know the end yet."""
+        """Final reports, where PanDA does not know the end yet, or no longer."""
         known = self.panda().job_status([r.pandaid for r in rows])
         clock = self.db.read("clock", meta.clock)
         delivered = {r.id: "PanDA knows" for r in rows if _knows(r, known.get(r.pandaid))}
@@ -107,10 +108,21 @@ class Heartbeat(AtlasDaemon):
         moves = [
             Move(r.id, r.state, Event.REPORTED, delivered[r.id], {"due": None, **_told(answered.get(r.id))})
             for r in rows
-            if r.id in delivered
+            if r.id in delivered and r.state in TO_REPORT
         ]
-        self.db.run("reported", lambda c: db.move(c, moves, who=self.name))
+        again = [r for r in rows if r.id in delivered and r.state in PANDAJOB.final]
+        self.db.run("reported", lambda c: self._reported(c, moves, again, delivered))
         _log_refused(rows, answered)
+
+    def _reported(
+        self, connection: Connection, moves: Sequence[Move], again: Sequence[AnyRow], delivered: Mapping[int, str]
+    ) -> None:
+        """again: ends that an operator wanted to be told once more."""
+        db.move(connection, moves, who=self.name)
+        here = _unmoved(connection, again)
+        db.set_values(connection, [r.id for r in here], due=None)
+        notes = [(r.id, r.state, delivered[r.id]) for r in here]
+        note(connection, db.LEDGER.kind, notes, who=self.name, event=Event.REPORTED)
 
     def _final(self, row: AnyRow, left: AnyRow | None) -> JobUpdate:
         report = PilotReport.from_json(left.report) if left is not None and left.report else None
@@ -130,7 +142,7 @@ def _unmoved(connection: Connection, rows: Sequence[AnyRow]) -> list[AnyRow]:
 
 def _speaks(row: AnyRow) -> bool:
     """Whether the tower is the one to speak for the job now."""
-    return bool(row.sendhb) or row.state in TO_REPORT
+    return bool(row.sendhb) or row.state in ENDS
 
 
 def _knows(row: AnyRow, status: JobStatus | None) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -14,10 +13,12 @@ from act.db import cejobs, ces, credentials
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.errors import BadJobSpec, ConfigError
+from act.log import about
 from act.model import Submission
 from act_atlas import db
 from act_atlas.conversion import Conversion, convert
 from act_atlas.daemons.base import AtlasDaemon
+from act_atlas.joblog import joblog_name
 from act_atlas.pandajob import PandaJob
 from act_atlas.queueinfo import Endpoint, QueueInfo
 from act_atlas.states import Event
@@ -26,12 +27,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 TOKEN_FOR_PEOPLE = "act.token"
-
-
-def joblog_name(row: AnyRow, ending: str) -> str:
-    """Where the files of a job are in the joblog: ``<date>/<queue>/<pandaid>.<ending>``."""
-    day = datetime.fromtimestamp(row.created, UTC).date()
-    return f"{day}/{row.queue}/{row.pandaid}.{ending}"
 
 
 class _Ready(NamedTuple):
@@ -74,12 +69,14 @@ class PandaToCE(AtlasDaemon):
                 made = ready.made
                 request = factory.describe(Submission(0, TOKEN_FOR_PEOPLE, made.spec, made.candidates[0].queue))
             except BadJobSpec as error:
-                log.error("job %d of queue %s cannot be submitted: %s", row.pandaid, row.queue, error)
+                log.error(
+                    "job %d of queue %s cannot be submitted: %s", row.pandaid, row.queue, error, extra=_about(row)
+                )
                 values = {"error_code": 9000, "error_diag": str(error)[:500], "due": NOW}
                 bad.append(Move(row.id, "sent", Event.UNFIT, str(error)[:500], values))
                 continue
             except ConfigError as error:  # of this kind of job only: it waits until the operator has mended it
-                log.error("job %d of queue %s waits: %s", row.pandaid, row.queue, error)
+                log.error("job %d of queue %s waits: %s", row.pandaid, row.queue, error, extra=_about(row))
                 continue
             with self.joblog.write(joblog_name(row, "jdl")) as out:
                 out.write(request.encode())
@@ -131,6 +128,10 @@ class PandaToCE(AtlasDaemon):
             spec=ready.made.spec,
             cequeue_ids=tuple(i for e in ready.made.candidates for i in places[e]),
         )
+
+
+def _about(row: AnyRow) -> dict[str, Any]:
+    return about(row.id, db.LEDGER.kind, pandaid=row.pandaid)
 
 
 def _begun(row: AnyRow, made: Conversion, cejob_id: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from act.daemons.base import Key
 from act.daemons.context import Context
-from act.db import cejobs, ces, meta, specs
+from act.db import cejobs, ces, meta, specs, waiting
 from act.db.engine import NOW, AnyRow
 from act.db.moves import Move
 from act.errors import OutputMissing
@@ -23,8 +23,8 @@ from act.storage import result_name
 from act_atlas import db, outcome
 from act_atlas.conversion.arc import HEARTBEAT
 from act_atlas.daemons.base import AtlasDaemon
-from act_atlas.daemons.panda2ce import joblog_name
 from act_atlas.db.outputs import LeftBehind
+from act_atlas.joblog import joblog_name
 from act_atlas.outcome import Left, Outcome
 from act_atlas.report import BadReport, log_extract, read_report
 from act_atlas.states import PANDAJOB, Event
@@ -34,6 +34,7 @@ ENDED_BATCH = 50  # their reports are in memory together, and may be large
 LOOK_S = 10.0
 FOLLOWS = {
     "tosubmit": Event.WAITING,
+    "quarantined": Event.WAITING,
     "submitting": Event.WAITING,
     "created": Event.WAITING,
     "submitted": Event.WAITING,
@@ -81,6 +82,7 @@ class PandaStatus(AtlasDaemon):
         jobs = db.get(connection, list({r.appjob_id for r in rows}), lock=True)
         clock = meta.clock(connection)
         places = ces.urls(connection, {r.ce_id for r in rows if r.ce_id is not None})
+        back = waiting.never_ran(connection, rows)
         paths: list[list[Move]] = []
         behind: list[LeftBehind] = []
         for row in rows:
@@ -91,6 +93,9 @@ class PandaStatus(AtlasDaemon):
             facts = {k: v for k, v in told.items() if v is not None}
             if row.state in FOLLOWS:
                 paths.append(_alive(job, row, FOLLOWS[row.state], facts))
+            elif row.id in back:
+                uncounted = {"attempts": max(job.attempts - 1, 0)}
+                paths.append(_steps(job, outcome.of_requeued(job), uncounted))
             elif _is_over(row):
                 paths.append(self._end(job, row, left.get(row.id, Left()), facts | {"end_time": clock}, behind))
         for step in (0, 1):
@@ -99,7 +104,7 @@ class PandaStatus(AtlasDaemon):
         db.outputs.store_reports(connection, behind)
         cejobs.acknowledge(connection, {r.id: r.version for r in rows})
         for event in (CEEvent.FETCH, CEEvent.CLEAN):
-            ids = [r.id for r in rows if _wish(r) == event]
+            ids = [r.id for r in rows if (CEEvent.CLEAN if r.id in back else _wish(r)) == event]
             cejobs.wish(connection, ids, event, who="application", why="the job ended")
         return len(rows)
 

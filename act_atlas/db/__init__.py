@@ -1,7 +1,7 @@
 """The tables of PanDA jobs and all SQL on them."""
 
 from act_atlas.db import asks, outputs
-from act_atlas.db.archive import archive_rows, prune_archive, to_archive
+from act_atlas.db.archive import archivable, archive_rows, to_archive
 from act_atlas.db.jobs import (
     add,
     claim,
@@ -22,12 +22,14 @@ from act_atlas.db.jobs import (
     unheard,
     waiting_and_running,
 )
+from act_atlas.db.looking import look
 from act_atlas.db.tables import LEDGER, SOURCE, pandajobs
 
 __all__ = [
     "LEDGER",
     "SOURCE",
     "add",
+    "archivable",
     "archive_rows",
     "asks",
     "claim",
@@ -37,11 +39,11 @@ __all__ = [
     "heartbeats_due",
     "initialise",
     "listing",
+    "look",
     "move",
     "outputs",
     "overdue",
     "pandajobs",
-    "prune_archive",
     "release",
     "set_values",
     "staging_out",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, Select, delete, exists, insert, select
 
 from act.db import cejobs, meta
 from act.db.engine import AnyRow, now
@@ -23,19 +23,32 @@ _KEPT = ("id", "attempt", "flavour", "ce_job_id", "exit_code", "error", "node", 
 
 def to_archive(connection: Connection, *, after_s: float, limit: int) -> Rows:
     """Jobs that ended at least ``after_s`` ago with nothing left to do for attempts and outputs, locked."""
-    busy = attempts.alias()
-    still = (busy.c.app == SOURCE) & (busy.c.appjob_id == pandajobs.c.id) & (busy.c.state != "archived")
-    open_files = exists().where(outputs.c.pandajob_id == pandajobs.c.id, outputs.c.wish.is_not(None))
     ids: list[int] = []
     for state in sorted(PANDAJOB.final):
         ids += connection.scalars(
-            select(pandajobs.c.id)
-            .outerjoin(busy, still)
-            .where(pandajobs.c.state == state, pandajobs.c.since < now() - after_s, busy.c.id.is_(None))
-            .where(~open_files)
+            _over()
+            .where(pandajobs.c.state == state, pandajobs.c.since < now() - after_s)
             .order_by(pandajobs.c.since)
             .limit(limit - len(ids))
         )
+    return _locked(connection, ids)
+
+
+def archivable(connection: Connection, ids: Sequence[int]) -> Rows:
+    """Those of the jobs that have ended, whenever, with nothing left to do for attempts and outputs, locked."""
+    some = _over().where(pandajobs.c.id.in_(ids), pandajobs.c.state.in_(PANDAJOB.final))
+    return _locked(connection, list(connection.scalars(some)))
+
+
+def _over() -> Select[Any]:
+    """Numbers of jobs for whose attempts and outputs nothing is left to do."""
+    busy = attempts.alias()
+    still = (busy.c.app == SOURCE) & (busy.c.appjob_id == pandajobs.c.id) & (busy.c.state != "archived")
+    open_files = exists().where(outputs.c.pandajob_id == pandajobs.c.id, outputs.c.wish.is_not(None))
+    return select(pandajobs.c.id).outerjoin(busy, still).where(busy.c.id.is_(None), ~open_files)
+
+
+def _locked(connection: Connection, ids: Sequence[int]) -> Rows:
     return connection.execute(
         select(pandajobs).where(pandajobs.c.id.in_(ids)).order_by(pandajobs.c.id).with_for_update(skip_locked=True)
     ).all()
@@ -80,14 +93,6 @@ def archive_rows(connection: Connection, rows: Rows) -> None:
     forget(connection, ids)
     connection.execute(delete(pandajobs).where(pandajobs.c.id.in_(ids)))
     _forget_events(connection, LEDGER.kind, ids)
-
-
-def prune_archive(connection: Connection, older_than_s: float, *, limit: int) -> int:
-    """Delete archive rows that ended longer ago; returns how many."""
-    ids = connection.scalars(select(archive.c.id).where(archive.c.ended < now() - older_than_s).limit(limit)).all()
-    if ids:
-        connection.execute(delete(archive).where(archive.c.id.in_(ids)))
-    return len(ids)
 
 
 def _story(row: AnyRow) -> dict[str, Any]:

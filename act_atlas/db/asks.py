@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection, insert, select, update
 
 from act.db.engine import AnyRow, now
@@ -20,3 +22,9 @@ def note(connection: Connection, queue: str, jobs: int, error: str | None) -> No
 def last(connection: Connection, queue: str) -> AnyRow | None:
     """(asked, jobs, error) of a queue; None if PanDA was never asked for its jobs."""
     return connection.execute(select(pandaqueues).where(pandaqueues.c.queue == queue)).first()
+
+
+def lately(connection: Connection, within_s: float) -> Sequence[AnyRow]:
+    """(queue, asked, jobs, error) of the queues that were asked for within that time, the last one first."""
+    recent = pandaqueues.c.asked > now() - within_s
+    return connection.execute(select(pandaqueues).where(recent).order_by(pandaqueues.c.asked.desc())).all()

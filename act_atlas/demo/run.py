@@ -26,7 +26,8 @@ CORE = """<daemons><idle_s>0.3</idle_s></daemons><logging><level>INFO</level></l
 PANDA = """<getjob_min_s>1</getjob_min_s><getjob_max_s>3</getjob_max_s><stats_s>10</stats_s>
   <retry_s>5</retry_s><final_grace_s>5</final_grace_s>"""
 STAYS = """
-The tower stays until Ctrl-C. To submit jobs of your own to it, in another terminal with the same directory:
+The tower stays until Ctrl-C. Its status pages are at {url}/status (your browser does not know their certificate).
+To submit jobs of your own, in another terminal with the same directory:
   . {shell}
   actcli proxy
   actcli run --name hello -- /bin/echo Hello, grid
@@ -65,7 +66,7 @@ def run(directory: Path, jobs: int, limit_s: float, real: RealCEs | None, *, sta
             out, world, tower, scientist, mix(jobs, with_nowhere=not real or real.refuse_queues), limit_s
         )
         if stay:
-            out.print(STAYS.format(shell=scientist.shell), soft_wrap=True)
+            out.print(STAYS.format(shell=scientist.shell, url=scientist.url), soft_wrap=True)
             with suppress(KeyboardInterrupt):
                 signal.pause()
     return not wrong

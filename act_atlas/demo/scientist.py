@@ -76,7 +76,7 @@ class Scientist:
         return (
             f'<users>{places}<group name="demo"><subject>{escape(self._subject)}</subject></group></users>'
             f"<web><bind>127.0.0.1:{self._port}</bind><certificate>{cert}</certificate><key>{key}</key>"
-            "<processes>1</processes></web>"
+            "<processes>1</processes><pages>open</pages></web>"
         )
 
     def begin(self, tower: Tower) -> None:

@@ -17,10 +17,10 @@ from rich.text import Text
 
 from act.db import cejobs
 from act.states import CEJOB
-from act_atlas.daemons.panda2ce import joblog_name
 from act_atlas.db import LEDGER
 from act_atlas.demo.mix import Kind
 from act_atlas.demo.picture import Job, Picture
+from act_atlas.joblog import joblog_name
 from act_atlas.states import PANDAJOB
 
 LINE_EVERY_S = 3.0

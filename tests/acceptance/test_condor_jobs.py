@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.joblog import joblog_name
 from act_atlas.demo.mix import DONE, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints

@@ -15,7 +15,7 @@ from act.client.states import CLIENTJOB, SHOWN
 from act.db import migrate
 from act.db.engine import Database
 from tests.conftest import BACKENDS
-from tests.integration.test_db_plans import BIG, assert_good_plans, statements_of
+from tests.integration.test_db_plans import BIG, assert_counts_in_an_index, assert_good_plans, statements_of
 from tests.kit import Rows
 from tests.services.mariadb import MariaDB
 
@@ -122,6 +122,10 @@ QUERIES |= {
 @pytest.mark.parametrize("query", QUERIES)
 def test_no_query_reads_or_sorts_a_whole_table(full: Database, query: str) -> None:
     assert_good_plans(full, QUERIES[query])
+
+
+def test_counting_reads_an_index_and_no_job(full: Database) -> None:
+    assert_counts_in_an_index(full, lambda c: (db.counts(c), db.totals(c)))
 
 
 def test_a_page_of_ten_thousand_jobs_is_one_query(full: Database) -> None:

@@ -136,7 +136,8 @@ WISH_CASES = list(itertools.product(sorted(CEJOB.states), WISHES, (False, True))
 
 
 def wish(rows: Rows, job: int, event: str) -> dict[int, str]:
-    return rows.db.run("test", lambda c: cejobs.wish(c, [job], event, who="application", why="asked"))
+    who = "operator-joe" if event in (Event.REQUEUE, Event.QUARANTINE) else "application"
+    return rows.db.run("test", lambda c: cejobs.wish(c, [job], event, who=who, why="asked"))
 
 
 def test_a_wish_on_any_state_moves_along_the_machine_or_is_noted_or_means_nothing(rows: Rows) -> None:
@@ -160,7 +161,7 @@ def test_a_wish_on_any_state_moves_along_the_machine_or_is_noted_or_means_nothin
 
 
 @pytest.mark.parametrize("event", [Event.ARMED, Event.PUTBACK])
-@pytest.mark.parametrize("wished", [Event.CANCEL, Event.FETCH, Event.CLEAN])
+@pytest.mark.parametrize("wished", WISHES)
 def test_a_noted_wish_never_changes_the_fact_that_the_next_move_brings(rows: Rows, event: str, wished: str) -> None:
     (job,) = rows.at_ce(1, "created", place=rows.place(), proxy_id=rows.proxy())
     assert wish(rows, job, wished) == {job: "noted"}

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from act.db import cejobs, specs
 from act.db.schema import archive
 from act.states import Event
-from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.joblog import joblog_name
 from tests.integration.nordugrid import (
     CE_FAULT,
     Storage,

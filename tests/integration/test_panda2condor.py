@@ -14,7 +14,7 @@ from act.db import specs
 from act.db.schema import candidates, cequeues, ces
 from act.simulation import TestCA
 from act_atlas import db
-from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.joblog import joblog_name
 from act_atlas.simulator import PandaSimulator
 from tests.integration.beats import PANDA_DAEMONS, beat
 from tests.integration.panda_tower import ARC_CE, QUEUE, PandaTower

@@ -15,7 +15,7 @@ from act.errors import DatabaseBusy, SourceUnreachable
 from act.states import Event
 from act_atlas import db
 from act_atlas.daemons.getjob import GetJob
-from act_atlas.daemons.panda2ce import joblog_name
+from act_atlas.joblog import joblog_name
 from tests.integration.panda_tower import QUEUE, PandaTower
 from tests.power import Crash, Power
 

@@ -260,7 +260,7 @@ def beat(name: str, age_s: float = 1.0, **more: Any) -> Any:
 
 def seen(enabled: dict[str, int], *beats: Any, master: Any = None) -> list[Check]:
     running = {"pid": 1, "daemons": []} if master is None else master
-    return list(daemons.look("here", enabled, beats, NOW, running))
+    return list(daemons.look("here", enabled, beats, NOW, running, 60.0))
 
 
 def test_a_daemon_that_is_silent_is_bad_by_name() -> None:
@@ -284,7 +284,7 @@ def test_a_daemon_s_error_of_now_is_told_and_an_old_one_is_not() -> None:
 
 
 def test_a_host_without_a_master_is_bad_and_restarts_are_told() -> None:
-    assert next(daemons.look("here", {"a": 1}, [beat("a")], NOW, None)).verdict is BAD
+    assert next(daemons.look("here", {"a": 1}, [beat("a")], NOW, None, 60.0)).verdict is BAD
     restarts = {"pid": 1, "daemons": [{"name": "a", "restarts": 2, "last_end": "signal 9"}]}
     assert "a (2 restarts, last: signal 9)" in seen({"a": 1}, beat("a"), master=restarts)[0].found
 

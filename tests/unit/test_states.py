@@ -12,7 +12,7 @@ from act.client.states import CLIENTJOB, MAKERS, OVER
 from act.config import load_core
 from act.daemons.registry import all_daemons
 from act.errors import ConfigError
-from act.states import CEJOB, ENDED, NEEDS_DELEGATION, WISHES, Machine, diagram
+from act.states import CEJOB, ENDED, NEEDS_DELEGATION, PLACELESS, STANDS_STILL, WISHES, Machine, diagram
 from act_atlas.states import ALIVE, PANDAJOB, TO_REPORT, WAITING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,15 +98,15 @@ def test_whoever_watches_over_the_deadlines_may_make_their_steps() -> None:
 
 
 @pytest.mark.parametrize("wish", WISHES)
-def test_every_wish_has_steps_that_the_application_may_make(wish: str) -> None:
+def test_every_wish_has_steps_that_the_application_or_an_operator_may_make(wish: str) -> None:
     steps = [s for s in CEJOB.steps if s.event == wish]
     assert steps
-    assert all("application" in s.owners for s in steps)
+    assert all({"application", "operator"} & s.owners for s in steps)
 
 
 def test_a_wish_of_the_application_ends_in_a_state_that_is_carried_out_or_over() -> None:
     targets = {s.target for s in CEJOB.steps if s.event in WISHES}
-    assert {t for t in targets if not t.startswith("to")} == {"cancelled"}  # only what was never armed
+    assert {t for t in targets if not t.startswith("to")} == {"cancelled", "quarantined"}  # only what was never armed
 
 
 def test_names_that_begin_with_to_are_carried_out_by_a_daemon() -> None:
@@ -117,7 +117,7 @@ def test_names_that_begin_with_to_are_carried_out_by_a_daemon() -> None:
 
 
 def test_the_groups_of_states_are_states() -> None:
-    assert {*NEEDS_DELEGATION, *ENDED} <= set(CEJOB.states)
+    assert {*NEEDS_DELEGATION, *ENDED, *PLACELESS, *STANDS_STILL} <= set(CEJOB.states)
     assert {*WAITING, *ALIVE, *TO_REPORT} <= set(PANDAJOB.states)
     assert set(OVER) <= set(CLIENTJOB.states)
 
@@ -130,7 +130,9 @@ def test_every_ended_attempt_can_be_cleaned_and_has_nothing_left_to_delegate() -
 def test_an_attempt_that_has_been_armed_never_runs_again() -> None:
     """What was created is put back only on the evidence that it was never armed."""
     back = {(s.source, s.event) for s in CEJOB.steps if s.target == "tosubmit"}
-    assert {pair for pair in back if pair[1] != "unarmed"} == {("submitting", "putback"), ("created", "putback")}
+    put_back = {("submitting", "putback"), ("created", "putback"), ("quarantined", "release")}
+    assert {pair for pair in back if pair[1] != "unarmed"} == put_back
+    assert {s.source for s in CEJOB.steps if s.target == "quarantined"} == {"tosubmit"}
 
 
 def test_a_deadline_in_the_configuration_must_name_a_state(tmp_path: Path) -> None:
@@ -157,4 +159,6 @@ def test_attempts_of_people_s_jobs_are_made_for_every_ce_type() -> None:
 def test_a_job_of_somebody_has_one_attempt_at_a_time() -> None:
     """An attempt is made from ``sent`` only, and that comes back only after an end."""
     assert {s.source for s in CLIENTJOB.steps if s.event == "attempt"} == {"sent"}
-    assert {s.source for s in CLIENTJOB.steps if s.target == "sent"} == {"begun", "failed", "cancelled"}
+    back = {(s.source, s.event) for s in CLIENTJOB.steps if s.target == "sent"}
+    again = {("failed", "resubmit"), ("cancelled", "resubmit"), ("active", "requeue")}
+    assert back == {("begun", "confirm"), *again}

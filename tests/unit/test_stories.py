@@ -14,6 +14,7 @@ from rich.console import Console
 from act.cli.explain import show
 from act.config import CoreConfig
 from act.db.claims import Limits, Load
+from act.db.orders import Standing
 from act.explain import attempt, places
 from act.explain.attempt import Facts
 from act.explain.moment import Moment
@@ -38,9 +39,9 @@ CONFIG = CoreConfig()
 def row(**changes: Any) -> Any:
     """An attempt, as a row of ``cejobs``."""
     fields: dict[str, Any] = {
-        "id": 7, "app": "app", "appjob_id": 1, "flavour": "fake", "state": "submitted", "since": NOW - 60, "version": 2,
-        "seen_version": 2, "proxy_id": 1, "ce_id": 1, "cequeue_id": 1, "ce_job_id": "j7", "ce_state": "QUEUING",
-        "claimed_by": None, "claimed_until": None, "wish": None, "submission": 1, "doubts": 0, "missing_at": None,
+        "id": 7, "app": "app", "share": "A", "appjob_id": 1, "flavour": "fake", "state": "submitted", "since": NOW - 60,
+        "version": 2, "seen_version": 2, "proxy_id": 1, "ce_id": 1, "cequeue_id": 1, "ce_job_id": "j7",
+        "ce_state": "QUEUING", "claimed_by": None, "claimed_until": None, "wish": None, "submission": 1, "doubts": 0, "missing_at": None,
         "error": None, "node": None, "exit_code": None, "wall_s": None,
     }  # fmt: skip
     return SimpleNamespace(**fields | changes)
@@ -193,7 +194,9 @@ def test_in_every_state_there_is_a_last_moment_and_somebody_whose_turn_it_is(sta
     story = attempt.tell(moment(), Facts(row(state=state), (place(),), health, "default"))
     assert story.turn is not None
     assert [d.last for d in story.due].count(True) == 1
-    if story.turn.daemon != attempt.APPLICATION:
+    if story.turn.daemon == attempt.OPERATOR:
+        assert whys(story) == [Why.QUARANTINE]
+    elif story.turn.daemon != attempt.APPLICATION:
         assert whys(story)[0] is Why.DAEMON
 
 
@@ -254,7 +257,7 @@ def test_a_queue_gets_as_many_jobs_as_its_limits_allow_and_the_reason_is_told(
     changes: dict[str, Any], load: tuple[int, int], room: int, why: str
 ) -> None:
     fields = {f: getattr(QUEUE, f) for f in QUEUE.__dataclass_fields__} | changes
-    found = supply.room(QueueInfo(**fields), *load, Panda())
+    found = supply.room(QueueInfo(**fields), *load, Panda(), Standing())
     assert found.jobs == room
     assert why in found.why
 
@@ -264,7 +267,7 @@ def test_a_queue_whose_ces_cannot_be_spoken_to_from_here_gets_no_jobs(monkeypatc
     there = Endpoint("condor", "x")
     queue, both = QueueInfo("Q", "Q", endpoints=(there,)), QueueInfo("Q", "Q", endpoints=(there, *QUEUE.endpoints))
     assert supply.closed(queue) == "its CEs are of type condor: no bindings"
-    assert [supply.room(q, 0, 0, Panda()).jobs for q in (queue, both)] == [0, 20]
+    assert [supply.room(q, 0, 0, Panda(), Standing()).jobs for q in (queue, both)] == [0, 20]
 
 
 # -- words and the terminal --------------------------------------------------------------------------------------------

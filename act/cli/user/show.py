@@ -20,7 +20,7 @@ from act.cli.user import units
 Json = dict[str, Any]
 
 COLOURS = {"done": "green", "donefailed": "red", "failed": "red", "lost": "red", "cancelled": "yellow",
-           "running": "cyan", "holding": "yellow"}  # fmt: skip
+           "quarantined": "yellow", "running": "cyan", "holding": "yellow"}  # fmt: skip
 ENDED = frozenset({"done", "donefailed", "cancelled", "lost"})
 _LEAST = 8  # columns of the terminal that a column with long texts keeps
 

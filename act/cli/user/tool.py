@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-STATES = ("tosubmit", "submitting", "submitted", "running", "holding", "finishing", "finished", "tofetch", "done",
-          "failed", "donefailed", "tocancel", "cancelling", "cancelled", "torerun", "lost")  # fmt: skip
+STATES = ("tosubmit", "quarantined", "submitting", "submitted", "running", "holding", "finishing",
+          "finished", "tofetch", "done", "failed", "donefailed", "tocancel", "cancelling", "cancelled", "torerun",
+          "lost")  # fmt: skip
 
 
 @dataclass
