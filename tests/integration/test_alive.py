@@ -14,8 +14,9 @@ from click.testing import CliRunner, Result
 from act.cli.actctl import main
 from act.config import load_core
 from act.daemons import registry
-from act.db import meta
+from act.db import credentials, meta
 from act.errors import SourceUnreachable
+from tests.integration.beats import beat
 from tests.integration.panda_tower import PandaTower
 
 HOST = os.uname().nodename
@@ -38,8 +39,8 @@ def report(tower: PandaTower, *but: str) -> None:
         tower.db.run("t", lambda c, name=name: meta.report(c, HOST, name, os.getpid()))  # type: ignore[misc]
 
 
-def alive() -> Result:
-    return CliRunner().invoke(main, ["alive"])
+def alive(*options: str) -> Result:
+    return CliRunner().invoke(main, ["alive", *options])
 
 
 @pytest.fixture
@@ -107,12 +108,31 @@ def test_a_stopped_submission_is_told(tower: PandaTower) -> None:
     assert (alive().exit_code, alive().stderr) == (1, "nothing is submitted: it was copied\n")
 
 
+def test_what_is_critical_anywhere_in_the_tower_wakes_somebody(tower: PandaTower) -> None:
+    beat(tower, "getjob", "sole", host="elsewhere")
+    tower.pass_time(100)
+    report(tower)
+    assert alive().exit_code == 1
+    assert alive().stderr.startswith(
+        "nothing was heard from host elsewhere for 1 min 40 s, and some of its daemons run"
+    )
+    assert "journalctl" in alive("--verbose").stderr
+
+
+def test_a_warning_wakes_nobody_and_is_told_to_those_who_want_it(tower: PandaTower) -> None:
+    tower.db.run("t", lambda c: credentials.set_error(c, "production", "no such file"))
+    assert (alive().exit_code, alive().output) == (0, "alive\n")
+    told = alive("--verbose")
+    assert told.exit_code == 0
+    assert "cannot be renewed: no such file\n  warning: 'actctl daemon proxy --once' tells why" in told.stderr
+
+
 def test_heartbeats_that_nobody_sends_are_told_when_they_are_late(tower: PandaTower) -> None:
     for seconds, code in ((1900, 0), (600, 1)):  # due after 1800 s, late after 600 s more
         tower.pass_time(seconds)
         report(tower)
         assert alive().exit_code == code
-    assert "PanDA has not heard of 1 jobs in time, of one for 41 min" in alive().stderr
+    assert "PanDA has not heard of 1 job in time, of one for 41 min" in alive().stderr
     tower.once("heartbeat")
     assert alive().exit_code == 0
 
