@@ -12,7 +12,7 @@ from act.db.history import Sample
 from act.explain.words import clock
 
 WIDTH, HEIGHT = 900, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 14, 24
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 18, 30
 _EDGE = 24  # words that begin or end nearer to an edge than this would stand over it
 COLOURS = 10
 MOST_TICKS = 8

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from act_atlas.joblog import joblog_name
 from act_atlas.demo.mix import DONE, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
+from act_atlas.joblog import joblog_name
 from tests.acceptance.pools import Pools, left_in_queues
 from tests.acceptance.test_main_job import FAILING, gaps_in_stories
 from tests.acceptance.trial import Trial

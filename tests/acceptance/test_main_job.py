@@ -13,10 +13,10 @@ from sqlalchemy import select
 from act.config import load_core
 from act.db.engine import Database
 from act.db.schema import archive
-from act_atlas.joblog import joblog_name
 from act_atlas.demo.mix import DONE, FAILED, KILLED, Kind
 from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
+from act_atlas.joblog import joblog_name
 from tests.acceptance.trial import Trial
 from tests.services.mariadb import MariaDB
 

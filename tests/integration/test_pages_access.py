@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -54,6 +55,24 @@ def link(file: Path, *, operator: bool = True, for_s: float = 60.0) -> str:
     return db_of(file).run("t", lambda c: logins.make(c, "ann", operator=operator, for_s=for_s))
 
 
+def test_strangers_get_nothing_but_the_way_in(file: Path) -> None:
+    app, public = app_of(file), {"root", "nowhere", "GET /login", "POST /login", "GET /static/<name>"}
+    pages = [r for r in app.url_map.iter_rules() if r.endpoint.startswith("pages.")]
+    guarded = [r for r in pages if r.endpoint.removeprefix("pages.") not in public]
+    assert len(guarded) > 10 and len(pages) - len(guarded) == len(public)
+    for rule in guarded:
+        path = re.sub(r"<[^>]*>", "1", rule.rule)
+        for method in (rule.methods or set()) - {"OPTIONS"}:
+            answer = app.test_client().open(path, method=method)
+            assert (answer.status_code, answer.location) == (303, f"{ROOT}/login"), (method, path)
+
+
+def test_the_root_leads_to_the_pages(file: Path) -> None:
+    answer = app_of(file).test_client().get("/")
+    assert (answer.status_code, answer.location) == (303, ROOT)
+    assert app_of(file, "off").test_client().get("/").status_code == 404
+
+
 def test_a_link_lets_somebody_in_once(file: Path) -> None:
     client, code = app_of(file).test_client(), link(file)
     assert client.get(ROOT).location == f"{ROOT}/login"
@@ -77,6 +96,12 @@ def test_looking_at_a_link_does_not_use_it_up(file: Path) -> None:
 @pytest.mark.parametrize("code", ["", "x" * 43, "%00"])
 def test_a_code_that_nobody_made_lets_nobody_in(file: Path, code: str) -> None:
     answer = app_of(file).test_client().post(f"{ROOT}/login", data={"code": code})
+    assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
+
+
+def test_another_site_logs_nobody_in(file: Path) -> None:
+    code, evil = link(file), {"Origin": "https://evil.example.org"}
+    answer = app_of(file).test_client().post(f"{ROOT}/login", data={"code": code}, headers=evil)
     assert answer.status_code == 403 and "Set-Cookie" not in answer.headers
 
 

@@ -1,4 +1,4 @@
-"""``actctl web`` as a process of its own, over TLS, on a port that it keeps when it is started again."""
+"""``actctl web`` as a process of its own, over TLS or without it, on a port that it keeps when it is started again."""
 
 from __future__ import annotations
 
@@ -23,26 +23,29 @@ LISTENING = re.compile(r"listening at (https?)://127\.0\.0\.1:(\d+)")
 
 
 class WebServer:
-    """The server of a configuration with `ANY_PORT` in it; a context manager that starts and stops it."""
+    """The server of a configuration with `ANY_PORT` in it; a context manager that starts and stops it.
 
-    def __init__(self, config: Path, ca_cert: Path) -> None:
-        self._config, self._ca_cert = config, ca_cert
+    environment: for its process, beside ours.
+    """
+
+    def __init__(self, config: Path, ca_cert: Path, **environment: str) -> None:
+        self._config, self._ca_cert, self._environment = config, ca_cert, environment
         self.log = config.with_name("web.log")
-        self.port = 0
+        self._scheme, self.port = "https", 0
         self._open: list[socket.socket | http.client.HTTPSConnection] = []
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **environment: str) -> Self:
         """Start it and wait until it listens."""
         self.log.write_bytes(b"")
-        environment = {**os.environ, "ACTCONFIGARC": str(self._config), **environment}
+        environment = {**os.environ, "ACTCONFIGARC": str(self._config), **self._environment, **environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([sys.executable, "-m", "act.cli", "web"], env=environment, stderr=log)
         end = time.monotonic() + START_S
         while not (found := LISTENING.search(self.said())):
             assert self.process.poll() is None and time.monotonic() < end, f"no start: {self.said()}"
             time.sleep(0.05)
-        self.port = int(found[2])
+        self._scheme, self.port = found[1], int(found[2])
         fixed = ANY_PORT.replace(":0<", f":{self.port}<")
         self._config.write_text(self._config.read_text().replace(ANY_PORT, fixed))
         return self
@@ -79,7 +82,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        return f"https://localhost:{self.port}"
+        return f"{self._scheme}://localhost:{self.port}"
 
     def connection(self) -> http.client.HTTPSConnection:
         """A connection with a generous time-out; closed by `drop`, like all."""

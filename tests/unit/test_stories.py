@@ -41,8 +41,8 @@ def row(**changes: Any) -> Any:
     fields: dict[str, Any] = {
         "id": 7, "app": "app", "share": "A", "appjob_id": 1, "flavour": "fake", "state": "submitted", "since": NOW - 60,
         "version": 2, "seen_version": 2, "proxy_id": 1, "ce_id": 1, "cequeue_id": 1, "ce_job_id": "j7",
-        "ce_state": "QUEUING", "claimed_by": None, "claimed_until": None, "wish": None, "submission": 1, "doubts": 0, "missing_at": None,
-        "error": None, "node": None, "exit_code": None, "wall_s": None,
+        "ce_state": "QUEUING", "claimed_by": None, "claimed_until": None, "wish": None, "submission": 1, "doubts": 0,
+        "missing_at": None, "error": None, "node": None, "exit_code": None, "wall_s": None,
     }  # fmt: skip
     return SimpleNamespace(**fields | changes)
 
