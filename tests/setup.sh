@@ -6,14 +6,29 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DEBIAN_FRONTEND=noninteractive
 
-# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; systemd, dbus: what the units are tried with; the
-# last line: for tests/grid.
+# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; systemd, dbus: what the units are tried with;
+# chromium, chromium-driver: what the pages are looked at with; prometheus: promtool; the last line: for tests/grid.
 packages=(mariadb-server-core mariadb-client-core
     xrootd-server xrootd-plugins xrootd-server-plugins
     voms-server voms-mysql-plugin voms-clients nordugrid-arc-client
     gcc python3-dev python3-venv pkg-config libmariadb-dev
     systemd dbus
+    chromium chromium-driver
+    prometheus
     debootstrap openssl curl procps util-linux mount)
+command -v npm >/dev/null || packages+=(npm)
+
+# axe-core, which finds what people cannot use on a page (tests/browser): its one file, from npm's registry.
+get_axe() {
+    local version=4.14.1 cache=${XDG_CACHE_HOME:-$HOME/.cache}/act-tests made
+    [ ! -f "$cache/axe-core-$version/axe.min.js" ] || return 0
+    echo "setup.sh: fetching axe-core $version"
+    mkdir -p "$cache"
+    made=$(mktemp -d "$cache/axe-XXXXXX")
+    (cd "$made" && npm pack --silent "axe-core@$version" >/dev/null && tar -xzf axe-core-*.tgz)
+    mv -T "$made/package" "$cache/axe-core-$version"
+    rm -rf "$made"
+}
 
 missing=()
 for package in "${packages[@]}"; do
@@ -32,6 +47,12 @@ if [ ${#missing[@]} -gt 0 ]; then
     apt_get() { apt-get -qq -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 || { tail -20 "$log" >&2; exit 1; }; }
     apt_get update
     apt_get install -y --no-install-recommends "${missing[@]}"
+    # shellcheck disable=SC2076 # a word among others
+    if [[ " ${missing[*]} " =~ ' prometheus ' ]]; then # only its tool is wanted, not a service
+        systemctl --quiet disable prometheus >>"$log" 2>&1
+        systemctl stop prometheus >>"$log" 2>&1 || true
+    fi
     rm -f "$log"
 fi
+get_axe
 [ "${1:-}" = --packages-only ] || grid/install.sh

@@ -19,6 +19,7 @@ def pages(tower: SeededTower) -> dict[str, str]:
     broken = _a_job(tower, "toclean")
     return {
         "overview": "",
+        "login": "/login",
         "errors": "/errors",
         "queues": "/queues",
         "queue": f"/queues/{quote(busy, safe='')}",
