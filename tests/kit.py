@@ -31,10 +31,10 @@ class Rows:
     def __init__(self, database: Database) -> None:
         self.db = database
 
-    def place(self, name: str = "ce1", queue: str = "default", flavour: str = "fake") -> int:
+    def place(self, name: str = "ce1", queue: str = "default", flavour: str = "fake", *, submit_point: str = "") -> int:
         """A CE queue; its CE is made with it."""
         url = f"https://{name}.example.org/arex"
-        return self.db.run("test", lambda c: ces.ensure(c, flavour, url, queue))
+        return self.db.run("test", lambda c: ces.ensure(c, flavour, url, queue, submit_point))
 
     def proxy(self, role: str = "production", sealed: bytes = b"sealed", expires: float = 4e9) -> int:
         """A proxy; again for the same role: the renewed one."""

@@ -23,6 +23,7 @@ Refused = dict[int, str]
 VERBS = frozenset({Verb.REQUEUE, Verb.QUARANTINE, Verb.RELEASE, Verb.PRIORITY, Verb.MOVE})
 
 _BUSY = "it is in hand at this moment: try again"
+_UNSURE = "nobody knows for certain whether it has run, behind a submit point: kill it instead"
 _ON_ITS_WAY = "it is on its way to a CE: try again in a minute"
 _OVER = (*ENDED, "failed", "finished", "tofetch", "toclean", "archived")
 _ENDING = ("tocancel", "cancelling")
@@ -83,8 +84,11 @@ def release(connection: Connection, ids: Sequence[int], *, who: str, why: str) -
 def requeue(connection: Connection, ids: Sequence[int], *, who: str, why: str) -> Refused:
     """They leave the CE that they wait at; see `never_ran` for what may come of that."""
     ordered = _with_event(connection, ids, Event.REQUEUE)
+    hidden = _behind_submit_points(connection)
 
     def refuse(row: AnyRow) -> str:
+        if row.state in ("submitted", "holding") and row.ce_id in hidden:
+            return _UNSURE
         if row.state in (*PLACELESS, *IN_DOUBT, "submitted", "holding"):
             return "its end is wanted already" if row.wish == Event.CANCEL else ""
         if row.state in _ENDING:
@@ -101,12 +105,14 @@ def never_ran(connection: Connection, rows: Collection[AnyRow]) -> set[int]:
     """Which of these cancelled attempts left their CE as an operator wanted, and certainly without having run.
 
     For certain: the CE itself said that it has ended them (or they were never armed), and nothing that it ever told of
-    them says that they ran. Only these may have a successor.
+    them says that they ran. A submit point may not hear of a short run, so what was armed behind one may have run. Only
+    these may have a successor.
     """
-    quiet = [r.id for r in rows if r.state == "cancelled" and not (r.node or r.wall_s) and r.exit_code is None]
+    quiet = {r.id: r for r in rows if r.state == "cancelled" and not (r.node or r.wall_s) and r.exit_code is None}
     ordered = _with_event(connection, quiet, Event.REQUEUE)
     if not ordered:
         return set()
+    hidden = _behind_submit_points(connection)
     left: set[int] = set()
     ran: set[int] = set()
     for r in attempts.history(connection, attempts.LEDGER.kind, list(ordered)):
@@ -116,7 +122,7 @@ def never_ran(connection: Connection, rows: Collection[AnyRow]) -> set[int]:
             ordered.add(r.job_id)
         elif r.target == "cancelled" and r.event in (Event.KILLED, Event.UNARMED):
             left.add(r.job_id)
-        if r.target in _MAY_HAVE_RUN:
+        if r.target in _MAY_HAVE_RUN or (r.event == Event.ARMED and quiet[r.job_id].ce_id in hidden):
             ran.add(r.job_id)
     return ordered & left - ran
 
@@ -206,6 +212,11 @@ def _sorted_out(
 
 def _elsewhere(row: AnyRow, at_ce: str) -> str:
     return "its attempt has ended" if row.state in _OVER else f"it is '{row.state}' at a CE: {at_ce}"
+
+
+def _behind_submit_points(connection: Connection) -> set[int]:
+    """The CEs whose word on a job comes through another service."""
+    return set(connection.scalars(select(ces.c.id).where(ces.c.submit_point != "")))
 
 
 def _with_event(connection: Connection, ids: Collection[int], event: str) -> set[int]:

@@ -154,6 +154,22 @@ def test_a_successor_needs_the_ce_s_word_and_no_sign_of_life(
     assert rows.never_ran(attempt) == ({attempt} if quiet else set())
 
 
+def test_behind_a_submit_point_a_run_may_go_unseen_so_there_is_no_successor(rows: Waiting) -> None:
+    place = rows.place(submit_point="schedd@tower1")
+    (waits,) = rows.at_ce(1, "submitted", place=place, proxy_id=rows.proxy_id)
+    refused = rows.do(waiting.requeue, [waits])
+    assert "behind a submit point" in refused[waits] and rows.get(waits).state == "submitted"
+    (late,) = rows.attempts(1, [place], rows.proxy_id)
+    rows.take(place)
+    assert rows.do(waiting.requeue, [late]) == {}  # it may still come back from there
+    rows.move(late, Event.ACCEPTED, "submitter", ce_job_id="job1")
+    rows.move(late, Event.ARMED, "submitter")
+    assert rows.get(late).state == "tocancel"
+    rows.move(late, Event.KILLSENT, "canceller")
+    rows.move(late, Event.KILLED, "status")
+    assert rows.never_ran(late) == set()
+
+
 def test_one_that_was_seen_to_run_before_has_no_successor(rows: Waiting) -> None:
     (attempt,) = rows.at_ce(1, "submitted", place=rows.place(), proxy_id=rows.proxy_id)
     rows.move(attempt, Event.RUNNING, "status")
