@@ -38,16 +38,28 @@ group() {
     echo "$said"
     return $code
 }
-# row NAME...: groups one after the other, also after one that failed.
-row() {
-    local code=0 name
-    for name in "$@"; do group "$name" || code=$?; done
+# both COMMAND -- COMMAND: side by side.
+both() {
+    local code=0 first=() pid
+    while [ "$1" != -- ]; do first+=("$1"); shift; done
+    shift
+    "${first[@]}" &
+    pid=$!
+    "$@" || code=$?
+    wait "$pid" || code=$?
+    return $code
+}
+others_first() {
+    local code=0
+    group others || code=$?
+    both group arc -- group units || code=$?
+    return $code
+}
+pools_first() {
+    local code=0
+    group pools || code=$?
+    group contract || code=$?
     return $code
 }
 
-code=0
-row others arc units &
-first=$!
-row pools contract || code=$?
-wait "$first" || code=$?
-[ $code = 0 ] && "$python" -m pytest -m pace tests/contract tests/acceptance
+both pools_first -- others_first && "$python" -m pytest -m pace tests/contract tests/acceptance

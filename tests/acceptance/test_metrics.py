@@ -89,15 +89,21 @@ def of(found: dict[frozenset[tuple[str, str]], float], **labels: str) -> float:
     return sum(value for key, value in found.items() if labels.items() <= dict(key).items())
 
 
+def moved(found: dict[str, dict[frozenset[tuple[str, str]], float]]) -> tuple[float, float]:
+    """How many attempts were submitted, and brought home."""
+    moves = found["act_moves"]
+    return of(moves, kind="cejob", target="submitted"), of(moves, kind="cejob", target="done", daemon="fetcher-arc")
+
+
 def test_a_scrape_of_a_working_tower_has_every_documented_metric(url: str) -> None:
     end = time.monotonic() + PATIENCE_S
     while True:  # what processes count may be ten seconds old
         text = scrape(url)
         found = values(text)
-        if of(found["act_moves"], kind="pandajob") and found.keys() == {n for n, v in found.items() if v} | NOTHING:
+        if moved(found) == (4, 3) and found.keys() == {n for n, v in found.items() if v} | NOTHING:
             break
         missing = {name for name, samples in found.items() if not samples} - NOTHING
-        assert time.monotonic() < end, f"nothing is told of {missing}"
+        assert time.monotonic() < end, f"nothing is told of {missing}; submitted and done: {moved(found)}"
         time.sleep(1)
     documented = set(DOCUMENTED.findall((Path(__file__).parents[2] / "docs/metrics.md").read_text()))
     assert {name for name in documented if name.removesuffix("_total") not in found} == set()
@@ -107,8 +113,7 @@ def test_a_scrape_of_a_working_tower_has_every_documented_metric(url: str) -> No
 
 def assert_true(found: dict[str, dict[frozenset[tuple[str, str]], float]]) -> None:
     """The numbers are those of these jobs."""
-    assert of(found["act_moves"], kind="cejob", target="submitted", daemon="submitter-arc") == 4
-    assert of(found["act_moves"], kind="cejob", target="done", daemon="fetcher-arc") == 3
+    assert of(found["act_moves"], kind="pandajob", daemon="pandastatus") >= 1
     assert (
         of(found["act_attempts"], state="running")
         == of(found["act_jobs"], app="atlas", queue="Q", state="running")

@@ -8,7 +8,7 @@ from act.simulation import TestCA
 from tests.faults import walk
 
 RECORDING = "test_every_point_that_is_passed_is_on_the_list"
-SAMPLE = 10
+SAMPLE = 6
 SEED = 1  # the same sample every time: what a change breaks is the change's fault
 
 
