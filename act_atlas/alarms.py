@@ -14,7 +14,7 @@ from act_atlas.config import Panda
 LATE_S = 600.0  # several tries have failed then, and PanDA waits for a good deal longer
 SOON_LATE_S = 60.0  # one or two tries have
 ASKED_S = 180.0  # what comes of asking is noted every minute
-TODO = "see whether PanDA answers ('actctl doctor') and what the daemon {} says"
+WHAT_TO_DO = "see whether PanDA answers ('actctl doctor') and what the daemon {} says"
 
 
 def of_panda(connection: Connection, panda: Panda) -> Iterator[Alarm]:
@@ -22,7 +22,7 @@ def of_panda(connection: Connection, panda: Panda) -> Iterator[Alarm]:
     asked = db.asks.lately(connection, max(ASKED_S, 3 * panda.getjob_max_s))
     if asked and all(row.error for row in asked):
         text = f"PanDA was asked for jobs of {some(len(asked), 'queue')} in vain: {asked[0].error}"
-        yield Alarm("panda_down", Severity.CRITICAL, panda.server, text, TODO.format("getjob"))
+        yield Alarm("panda_down", Severity.CRITICAL, panda.server, text, WHAT_TO_DO.format("getjob"))
     for late_s, severity in ((LATE_S, Severity.CRITICAL), (SOON_LATE_S, Severity.WARNING)):
         jobs, longest_s = db.unheard(
             connection,
@@ -33,5 +33,5 @@ def of_panda(connection: Connection, panda: Panda) -> Iterator[Alarm]:
         )
         if jobs:
             text = f"PanDA has not heard of {some(jobs, 'job')} in time, of one for {span(longest_s)}"
-            yield Alarm("panda_unheard", severity, "", text, TODO.format("heartbeat"))
+            yield Alarm("panda_unheard", severity, "", text, WHAT_TO_DO.format("heartbeat"))
             return
