@@ -20,7 +20,7 @@ from act.config import CoreConfig
 from act.db import credentials, figures, hosts, meta, orders, survey
 from act.db.engine import Database
 from act.errors import DatabaseBusy
-from act.figures import QUEUE, TOWER
+from act.figures import QUEUE, SLOTS, TOWER
 from act.interfaces import Application, plugins
 from act.master import read_status
 from act.states import CEJOB, DEADLINES
@@ -42,6 +42,7 @@ GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "act_attempts_oldest_seconds": ("For how long the oldest attempt has been in its state.", ("state",)),
     "act_attempts_deadline_seconds": ("For how long an attempt may be in a state.", ("state",)),
     "act_jobs": ("Jobs of an application by queue and state.", ("app", "queue", "state")),
+    "act_queue_slots": ("Cores of the jobs of a queue that run.", ("app", "queue")),
     "act_app_figure": ("What else an application says of itself.", ("app", "key")),
     "act_order": ("Orders in force: the value of a limit, else 1.", ("kind", "name", "queue", "what")),
     "act_breaker_open": ("Whether a host leaves a CE alone because it failed.", ("ce", "host")),
@@ -155,8 +156,10 @@ def _attempts(connection: Connection, config: CoreConfig) -> Iterator[_Value]:
 
 def _jobs(connection: Connection, name: str, application: Application) -> Iterator[_Value]:
     """Users are people: how many jobs each has is for the pages only."""
-    for f in application.figures(connection):
-        if f.scope == QUEUE:
+    for f in application.operations.figures(connection):
+        if f.scope == QUEUE and f.key == SLOTS:
+            yield "act_queue_slots", f.value, name, f.name
+        elif f.scope == QUEUE:
             yield "act_jobs", f.value, name, f.name, f.key
         elif f.scope == TOWER:
             yield "act_app_figure", f.value, name, f.key

@@ -140,41 +140,20 @@ class Description(Protocol):
         """The text of one job, such that parsing it gives the same again. Raises BadJobSpec."""
 
 
-class Application(Protocol):
-    """A job source: owns application jobs, makes attempts, learns of changes by versions."""
-
-    name: str
-    config_file: str  # name of its configuration file, for which there is a template
-
-    def check_config(self) -> str:
-        """Read its configuration; returns the file's name. Raises ConfigError with all that is wrong."""
-
-    def daemons(self) -> Mapping[str, str]:
-        """Name -> "module:Class" of its daemons."""
-
-    def flavours(self) -> Mapping[str, str]:
-        """Daemon -> the CE type it makes attempts for, for those that make any."""
-
-    def initialise(self, connection: Any) -> None:
-        """Fill its tables that hold constants (on an SQLAlchemy connection)."""
-
-    def migrations(self) -> str:
-        """Directory of its Alembic revisions."""
-
-    def commands(self) -> Iterable[Any]:
-        """click commands to add to actctl."""
+class Operations(Protocol):
+    """What operators see of the jobs of an application, and do to them. connection: an open snapshot."""
 
     def explain(self, connection: Any, moment: Any, asked: Asked, name: str) -> Story | None:
         """Why a job or a queue of its is as it is; None if it has none of that name.
 
-        connection: an open snapshot; moment: `act.explain.moment.Moment`. The core adds the stories of attempts.
+        moment: `act.explain.moment.Moment`. The core adds the stories of attempts.
         """
 
     def figures(self, connection: Any) -> Iterable[Figure]:
-        """Its numbers now, of all the tower and by queue or user; connection: an open snapshot."""
+        """Its numbers now, of all the tower and by queue or user."""
 
     def alarms(self, connection: Any) -> Iterable[Alarm]:
-        """What somebody has to look at, such as what it owes its far side; connection: an open snapshot."""
+        """What somebody has to look at, such as what it owes its far side."""
 
     def find(self, connection: Any, wanted: Filter, *, after: int, limit: int) -> Sequence[JobLine]:
         """Its jobs that are wanted and whose number is above ``after``, in the order of their numbers; ended ones too,
@@ -197,12 +176,42 @@ class Application(Protocol):
     ) -> dict[int, str]:
         """Do something to jobs of its; number -> why not, of those to which it could not be done. Repeating it is safe.
 
-        who: ``operator-<name>``. value: of PRIORITY a number, of MOVE the numbers of CE queues.
+        connection: in a transaction that writes. who: ``operator-<name>``. value: of PRIORITY a number, of MOVE the
+        numbers of CE queues.
         """
 
     def doctor(self, context: Any) -> Iterable[Examination]:
         """Looks at what it needs beside the core, for `actctl doctor`. context: `act.daemons.context.Context`, whose
         calls end in time. Looks change nothing, and may raise."""
+
+
+class Application(Protocol):
+    """A job source: owns application jobs, makes attempts, learns of changes by versions."""
+
+    name: str
+    config_file: str  # name of its configuration file, for which there is a template
+
+    def check_config(self) -> str:
+        """Read its configuration; returns the file's path. Raises ConfigError with all that is wrong."""
+
+    def daemons(self) -> Mapping[str, str]:
+        """Name -> "module:Class" of its daemons."""
+
+    def flavours(self) -> Mapping[str, str]:
+        """Daemon -> the CE type it makes attempts for, for those that make any."""
+
+    def initialise(self, connection: Any) -> None:
+        """Fill its tables that hold constants (on an SQLAlchemy connection)."""
+
+    def migrations(self) -> str:
+        """Directory of its Alembic revisions."""
+
+    def commands(self) -> Iterable[Any]:
+        """click commands to add to actctl."""
+
+    @property
+    def operations(self) -> Operations:
+        """For the people who run the tower."""
 
 
 def plugins(group: str) -> dict[str, Any]:

@@ -28,7 +28,7 @@ _Do = Callable[[Connection, Rows, str, str], Refused]
 def control(
     connection: Connection, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None
 ) -> Refused:
-    """See `act.interfaces.Application.control`."""
+    """See `act.interfaces.Operations.control`."""
     rows = list(db.get(connection, ids, lock=True).values())
     gone = dict.fromkeys(set(ids) - {r.id for r in rows}, "it is in the archive by now")
     if verb is Verb.PRIORITY:

@@ -21,7 +21,7 @@ def ask(connection: Connection, config: CoreConfig, *, applications: Iterable[Ap
     moment = Moment.read(connection, config, None, None)
     found = [*_core(connection, moment)]
     for application in applications:
-        found += application.alarms(connection)
+        found += application.operations.alarms(connection)
     return sorted(found, key=lambda a: (a.severity is not Severity.CRITICAL, a.name, a.about))
 
 

@@ -57,7 +57,7 @@ def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @job.command("list")
 @_filters
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="At most so many.")
 def listing(limit: int, **chosen: Any) -> None:
     """Jobs, in the order in which they came."""
     with closing(_open(load_core())) as database:
@@ -175,12 +175,14 @@ def _wanted(database: Database, names: tuple[str, ...], states: tuple[str, ...],
             everything: bool, **texts: str) -> Filter:  # fmt: skip
     """Raises click.UsageError where nothing is said, or everything and something; ActError for unknown names."""
     some_said = bool(names or states or older or share or any(texts.values()))
-    if some_said == everything:
+    if everything and some_said:
+        raise click.UsageError("--all means every job of the tower: leave it out, or all that narrows it down")
+    if not everything and not some_said:
         raise click.UsageError("say which jobs, by name or by what they have in common, or --all")
     applications = plugins("act.app")
     if texts["app"] not in ("", *applications):
         raise ActError(f"no source of jobs '{texts['app']}' is installed (known: {', '.join(sorted(applications))})")
-    known = dict.fromkeys([*(s for a in applications.values() for s in a.states()), *CEJOB.states])
+    known = dict.fromkeys([*(s for a in applications.values() for s in a.operations.states()), *CEJOB.states])
     if unknown := [s for s in states if s not in known]:
         raise ActError(f"no job is ever '{unknown[0]}' (known: {', '.join(known)})")
     return Filter(

@@ -16,7 +16,7 @@ from act.db import waiting
 def control(
     connection: Connection, verb: Verb, ids: Sequence[int], *, who: str, why: str, value: Any = None
 ) -> Refused:
-    """See `act.interfaces.Application.control`."""
+    """See `act.interfaces.Operations.control`."""
     rows = list(db.get(connection, ids, lock=True).values())
     gone = dict.fromkeys(set(ids) - {r.id for r in rows}, "it is not here any more")
     by = changes.operator(who, why)

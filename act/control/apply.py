@@ -25,7 +25,7 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something to be done to jobs. who: ``operator-<name>``. value: see `act.interfaces.Application.control`."""
+    """Something to be done to jobs. who: ``operator-<name>``. value: see `act.interfaces.Operations.control`."""
 
     verb: Verb
     wanted: Filter
@@ -62,7 +62,7 @@ def select(connection: Connection, wanted: Filter, *, after: Place = START, limi
         if name < after[0] or len(found) == limit:
             continue
         begin = after[1] if name == after[0] else 0
-        found += application.find(connection, wanted, after=begin, limit=limit - len(found))
+        found += application.operations.find(connection, wanted, after=begin, limit=limit - len(found))
     return found
 
 
@@ -98,7 +98,7 @@ def _act(database: Database, action: Action, lines: Sequence[JobLine], dry_run: 
             some = [line for line in lines if line.app == name]
             if not some:
                 continue
-            refused = application.control(
+            refused = application.operations.control(
                 connection, action.verb, [s.id for s in some], who=action.who, why=action.why, value=action.value
             )
             done += [Done(s, refused.get(s.id, "")) for s in some]

@@ -51,7 +51,7 @@ def subject(connection: Connection, config: CoreConfig, kind: Kind, name: str, q
     if kind in AT_CE:
         return _at_ce(connection, config, kind, name, queue)
     if kind is Kind.QUEUE:
-        known = {q for application in plugins("act.app").values() for q in application.queues(connection)}
+        known = {q for application in plugins("act.app").values() for q in application.operations.queues(connection)}
         return Subject(kind, _one("queue", name, known))
     return Subject(kind, share(connection, name))
 
@@ -72,7 +72,7 @@ def share(connection: Connection, name: str) -> str:
 
 def _shares(connection: Connection, text: str) -> dict[str, str]:
     applications = plugins("act.app").values()
-    return {s: owner for a in applications for s, owner in a.shares(connection, text).items()}
+    return {s: owner for a in applications for s, owner in a.operations.shares(connection, text).items()}
 
 
 def _at_ce(connection: Connection, config: CoreConfig, kind: Kind, name: str, queue: str) -> Subject:
@@ -143,7 +143,8 @@ def give(connection: Connection, config: CoreConfig, order: Order, *, who: str, 
 def _check(order: Order, now: float) -> None:
     """Raises ActError."""
     if order.what not in LEGAL[order.kind]:
-        raise ActError(f"there is no order '{order.what}' for a {order.kind}")
+        known = ", ".join(what for what in What if what in LEGAL[order.kind])
+        raise ActError(f"there is no order '{order.what}' for a {order.kind} (there are: {known})")
     if not order.why:
         raise ActError("say why: those who come after you will want to know")
     if order.what in LIMITS and (order.value is None or order.value < 0):

@@ -154,7 +154,7 @@ def _levels(connection: Connection) -> list[Figure]:
     """The figures of the core and of all applications, of one moment."""
     found = list(figures.levels(connection))
     for application in plugins("act.app").values():
-        found += application.figures(connection)
+        found += application.operations.figures(connection)
     return found
 
 

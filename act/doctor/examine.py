@@ -104,7 +104,7 @@ def _knowing(config: CoreConfig, context: Context, known: facts.Facts) -> Iterat
     yield Examination("tokens", lambda: credentials.tokens(config, known))
     yield from ces.examinations(context, known, registry.missing())
     for application in plugins("act.app").values():
-        yield from application.doctor(context)
+        yield from application.operations.doctor(context)
 
 
 def _processes(config: CoreConfig) -> Mapping[str, int]:

@@ -68,7 +68,7 @@ def a_ce(connection: Connection, moment: Moment, name: str) -> list[Story]:
 
 def _of_application(connection: Connection, moment: Moment, asked: Asked, name: str) -> Story | None:
     for application in plugins("act.app").values():
-        found: Story | None = application.explain(connection, moment, asked, name)
+        found: Story | None = application.operations.explain(connection, moment, asked, name)
         if found is not None:
             return found
     return None

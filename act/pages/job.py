@@ -70,7 +70,7 @@ def page(
     except ActError:
         return None
     line = _line(connection, applications, name, story)
-    logs = next((found for app in applications if (found := app.logs(connection, name)) is not None), None)
+    logs = next((found for app in applications if (found := app.operations.logs(connection, name)) is not None), None)
     numbers = sorted(story.attempts, reverse=True)
     return JobPage(
         name=name,
@@ -87,11 +87,11 @@ def page(
 def _line(connection: Connection, applications: Sequence[Application], name: str, story: Story) -> JobLine | None:
     """By its name, else by its latest attempt."""
     for app in applications:
-        for found in app.find(connection, Filter(names=(name,)), after=0, limit=1):
+        for found in app.operations.find(connection, Filter(names=(name,)), after=0, limit=1):
             return found
     for row in cejobs.get(connection, story.attempts[-1:]).values():
         for app in applications:
-            for found in app.find(connection, Filter(), after=row.appjob_id - 1, limit=1):
+            for found in app.operations.find(connection, Filter(), after=row.appjob_id - 1, limit=1):
                 if found.cejob_id == row.id:
                     return found
     return None

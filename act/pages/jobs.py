@@ -72,7 +72,7 @@ def listing(connection: Connection, applications: Sequence[Application], search:
         raise ActError(f"'{cursor[:50]}' is no place in a list of jobs")
     after = (app, int(number)) if cursor else START
     lines = select(connection, search.filter(connection), after=after, limit=PAGE + 1) if search.asked else []
-    states = dict.fromkeys([*(s for a in applications for s in a.states()), *CEJOB.states])
+    states = dict.fromkeys([*(s for a in applications for s in a.operations.states()), *CEJOB.states])
     last = lines[PAGE - 1] if len(lines) > PAGE else None
     return Jobs(
         search=search,
