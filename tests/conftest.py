@@ -1,4 +1,4 @@
-"""Fixtures of all suites: databases with the schema of this release, on SQLite and on a private MariaDB.
+"""Fixtures of all suites: people, and databases with the schema of this release, on SQLite and on a private MariaDB.
 
 Every test gets a database as good as new. On SQLite it is a copy of a migrated file; on MariaDB, where migrating
 takes a second, the rows of the test before are deleted.
@@ -17,6 +17,7 @@ from sqlalchemy import text
 from act.db import migrate, schema
 from act.db.engine import Database
 from tests.needs import need
+from tests.people import People
 from tests.services.mariadb import MariaDB
 
 BACKENDS = ["sqlite", pytest.param("mariadb", marks=pytest.mark.mariadb)]
@@ -76,6 +77,12 @@ def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
     yield database
     database.close()
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> People:
+    """A CA, and people with proxies."""
+    return People(tmp_path_factory.mktemp("people"))
 
 
 def _migrate(url: str) -> None:

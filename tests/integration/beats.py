@@ -9,6 +9,7 @@ from tests.integration.panda_tower import PandaTower
 from tests.kit import Rows
 
 PANDA_DAEMONS = ("getjob", "panda2arc", "pandastatus", "heartbeat", "archiver", "validator", "cric")
+CLIENT_DAEMONS = ("client2arc", "client2condor", "clientstatus")
 ARC_DAEMONS = ("submitter-arc", "reconciler-arc", "status-arc", "fetcher-arc", "canceller-arc", "cleaner-arc")
 FAKE_DAEMONS = tuple(name.replace("arc", "fake") for name in ARC_DAEMONS)
 

@@ -1,14 +1,23 @@
-"""Towers in one process, with fake CEs, and with a simulated PanDA. Whatever a test leaves must be explained."""
+"""Towers in one process, with fake CEs, and with a simulated PanDA; whatever a test leaves must be explained.
+
+And how people come in.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from act.client.identity import Gate
+from act.config import CoreConfig
+from act.db.engine import Database
 from act.simulation import TestCA
 from act_atlas.simulator import PandaSimulator
 from tests.integration.beats import ARC_DAEMONS, PANDA_DAEMONS, beat
@@ -16,6 +25,8 @@ from tests.integration.client_tower import ClientTower, MakeClientTower
 from tests.integration.nordugrid import CE_FAULT, NORDUGRID, Storage
 from tests.integration.panda_tower import PandaTower
 from tests.integration.renewal import Renewal
+from tests.integration.token_issuer import CountingIssuer
+from tests.people import People, spare_key, users_config
 from tests.tower import Tower, make_tower
 from tests.truth import assert_all_explained
 
@@ -135,3 +146,39 @@ def new_client_tower(tmp_path: Path, database_url: str) -> Iterator[MakeClientTo
         tower.assert_counted()
         tower.assert_explained()
         tower.close()
+
+
+@pytest.fixture
+def client_tower(new_client_tower: MakeClientTower) -> ClientTower:
+    """One with generous quotas."""
+    return new_client_tower()
+
+
+@pytest.fixture
+def gate_config(people: People, tmp_path: Path) -> CoreConfig:
+    """Of a tower that people hand their proxies over to."""
+    return users_config(people, tmp_path)
+
+
+@pytest.fixture
+def gate(gate_config: CoreConfig, database: Database) -> Gate:
+    """Theirs."""
+    return Gate(gate_config, database)
+
+
+@pytest.fixture
+def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys of hand-overs take long to make: some that are there are used in turns."""
+    numbers = itertools.cycle((2, 3, 4))
+    quick = {"generate_private_key": lambda **_: spare_key(next(numbers))}
+    monkeypatch.setattr("act.x509.rsa", SimpleNamespace(**vars(rsa) | quick))
+
+
+@pytest.fixture
+def issuer(ca: TestCA, people: People) -> Iterator[CountingIssuer]:
+    """An issuer of tokens, which can be reached as its CA is trusted."""
+    for path in ca.ca_dir.iterdir():
+        (people.ca_dir / path.name).write_bytes(path.read_bytes())
+    with CountingIssuer(ca, {}) as issuer:
+        issuer.keys.issuer = issuer.url
+        yield issuer

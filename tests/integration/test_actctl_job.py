@@ -70,7 +70,7 @@ def test_a_verb_may_need_a_value(tower: PandaTower) -> None:
 
 @pytest.mark.parametrize(("arguments", "code", "told"), [
     (("kill", *WHY), 2, "say which jobs"),
-    (("kill", "--all", "--queue", "Q", *WHY), 2, "say which jobs"),
+    (("kill", "--all", "--queue", "Q", *WHY), 2, "--all means every job"),
     (("kill", "--all"), 2, "--why"),
     (("kill", "--all", "--why", " "), 1, "say why"),
     (("kill", "--state", "runing", *WHY), 1, "no job is ever 'runing' (known: sent"),

@@ -113,9 +113,8 @@ def test_what_is_critical_anywhere_in_the_tower_wakes_somebody(tower: PandaTower
     tower.pass_time(100)
     report(tower)
     assert alive().exit_code == 1
-    assert alive().stderr.startswith(
-        "nothing was heard from host elsewhere for 1 min 40 s, and some of its daemons run"
-    )
+    assert "nothing was heard from host elsewhere for 1 min 4" in alive().stderr
+    assert "some of its daemons run nowhere else" in alive().stderr
     assert "journalctl" in alive("--verbose").stderr
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from act.client import db
 from act.client.model import Filter, JobRow
 from act.client.states import CLIENTJOB, SHOWN
-from act.db import migrate
 from act.db.engine import Database
 from tests.conftest import BACKENDS
-from tests.integration.test_db_plans import BIG, assert_counts_in_an_index, assert_good_plans, statements_of
+from tests.integration.plans import (
+    assert_counts_in_an_index,
+    assert_good_plans,
+    filled,
+    insert,
+    numbers,
+    statements_of,
+)
 from tests.kit import Rows
-from tests.services.mariadb import MariaDB
 
 JOBS = 50_000
 ANN = 2  # 10,000 jobs are hers
@@ -29,11 +33,7 @@ def fill(database: Database) -> None:
     rows.place("ce1")
     rows.proxy()
     (template,) = rows.attempts(1, [1], 1)
-    series = f"(SELECT seq AS n FROM seq_1_to_{JOBS}) AS numbers"
-    if database.embedded:
-        series = (
-            f"(WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {JOBS}) SELECT n FROM s) AS s"
-        )
+    series = numbers(database, 1, JOBS)
     words = " ".join(f"WHEN n % 1000 = {n} THEN '{word}'" for n, word in enumerate(SHOWN))
     state = "CASE n % 500 WHEN 1 THEN 'begun' WHEN 2 THEN 'sent' WHEN 3 THEN 'toclean' WHEN 4 THEN 'failed'"
     state += " WHEN 5 THEN 'cancelled' WHEN 6 THEN 'active' ELSE 'finished' END"
@@ -52,32 +52,13 @@ def fill(database: Database) -> None:
         f" SELECT 'cejob', {template} + n, 'a', 'b', 'c', 0, 'x', '' FROM {series}",
         f"INSERT INTO clientfiles (clientjob_id, name, stored, size, sha256) SELECT n, 'f', 's', 1, '' FROM {series}",
     ]
-
-    def write(connection: Connection) -> None:
-        for statement in statements:
-            connection.execute(text(statement))
-
-    database.run("fill", write)
+    insert(database, statements)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("people") / "act.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        database = Database(f"sqlite:///{path}")
-    else:
-        server: MariaDB = request.getfixturevalue("mariadb")
-        server.drop_database("people")  # tests that were spread anew may come to a process once more
-        server.create_database("people")
-        database = Database(server.url("people"))
-        migrate.upgrade(database)
-    fill(database)
-    if not database.embedded:
-        with database.engine.connect() as connection:
-            connection.execute(text(f"ANALYZE TABLE {', '.join(sorted(BIG))}")).all()
-    yield database
-    database.close()
+    with filled(request, tmp_path_factory.mktemp("people"), fill) as database:
+        yield database
 
 
 def listed(wanted: Filter, after: int = 0, limit: int = 1000) -> Callable[[Connection], Any]:

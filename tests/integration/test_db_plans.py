@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection
 
 from act.daemons.status import AWAITED, FOLLOWED
 from act.db import (
@@ -21,7 +20,6 @@ from act.db import (
     history,
     lanes,
     meta,
-    migrate,
     orders,
     survey,
 )
@@ -34,15 +32,13 @@ from act.states import CEJOB, DAY, IN_DOUBT, STAND_STILL_AT_MOST_S, Event
 from act_atlas import db as panda
 from act_atlas.states import ON_STORAGE, PANDAJOB
 from tests.conftest import BACKENDS
+from tests.integration.plans import assert_counts_in_an_index, assert_good_plans, filled, insert, numbers
 from tests.kit import Rows
-from tests.services.mariadb import MariaDB
 
 JOBS = 100_000
 PLACES = 20
 LANE = (1, 1)
 ORDERED = "https://ce0.example.org/arex"  # the CE of that lane
-BIG = frozenset({"cejobs", "candidates", "pandajobs", "events", "jobspecs", "archive", "outputs", "clientjobs",
-                 "clientfiles", "samples"})  # fmt: skip
 # Of a hundred attempts: so many in a state that somebody works on, the others run.
 STATES = {"tosubmit": 8, "submitted": 15, "finishing": 1, "archived": 20, "done": 1, "cancelling": 1}
 RARE = ("submitting", "created", "holding", "finished", "failed", "tofetch", "tocancel", "torerun", "toclean",
@@ -55,11 +51,7 @@ def fill(database: Database) -> None:
     places = [rows.place(f"ce{n}") for n in range(PLACES)]
     rows.proxy()
     (template,) = rows.attempts(1, places[:1], 1)
-    series = f"(SELECT seq AS n FROM seq_2_to_{JOBS}) AS numbers"
-    if database.embedded:
-        series = (
-            f"(WITH RECURSIVE s(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM s WHERE n < {JOBS}) SELECT n FROM s) AS s"
-        )
+    series = numbers(database, 2, JOBS)
     cases, low = "", 0
     for state, share in STATES.items():
         cases += f" WHEN n % 100 < {low + share} THEN '{state}'"
@@ -90,78 +82,13 @@ def fill(database: Database) -> None:
         "INSERT INTO events (kind, job_id, source, event, target, at, who, why)"
         f" SELECT 'cejob', {template} + n, 'a', 'b', 'c', 0, 'x', '' FROM {series}",
     ]
-
-    def write(connection: Connection) -> None:
-        for statement in statements:
-            connection.execute(text(statement))
-
-    database.run("fill", write)
+    insert(database, statements)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
 def full(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    if request.param == "sqlite":
-        path = tmp_path_factory.mktemp("full") / "act.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        database = Database(f"sqlite:///{path}")
-    else:
-        server: MariaDB = request.getfixturevalue("mariadb")
-        server.create_database("full")
-        database = Database(server.url("full"))
-        migrate.upgrade(database)
-    fill(database)
-    if not database.embedded:
-        with database.engine.connect() as connection:
-            connection.execute(text(f"ANALYZE TABLE {', '.join(sorted(BIG))}")).all()
-    yield database
-    database.close()
-
-
-class Enough(Exception):
-    """Undo what the query did."""
-
-
-def statements_of(database: Database, work: Callable[[Connection], Any]) -> list[tuple[str, Any]]:
-    """What is sent for ``work``; it is undone."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, _context: object, _m: bool) -> None:
-        seen.append((statement, parameters))
-
-    def once(connection: Connection) -> None:
-        work(connection)
-        raise Enough
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    with pytest.raises(Enough):
-        database.run("test", once)
-    event.remove(database.engine, "before_cursor_execute", note)
-    return [(s, p) for s, p in seen if s.startswith(("SELECT", "UPDATE", "DELETE"))]
-
-
-def bad_plan(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    """What in the plan reads or sorts too much."""
-    if connection.dialect.name == "sqlite":
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        steps = [r.detail for r in plan]
-        return [s for s in steps if s.startswith("SCAN ") and s.split()[1] in BIG]
-    plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-    bad = []
-    for step in plan:
-        extra = step.Extra or ""
-        if step.table in BIG and step.type in ("ALL", "index"):
-            bad.append(f"{step.type} of {step.table} {extra}")
-        if "filesort" in extra:
-            bad.append(f"filesort of {step.table} ({step.key}, {step.rows} rows)")
-    return bad
-
-
-def assert_good_plans(database: Database, work: Callable[[Connection], Any]) -> None:
-    found = statements_of(database, work)
-    assert found
-    with database.engine.connect() as connection:
-        bad = [(bad_plan(connection, s, p), s) for s, p in found]
-    assert [f"{b}\n  in {s}" for b, s in bad if b] == []
+    with filled(request, tmp_path_factory.mktemp("full"), fill) as database:
+        yield database
 
 
 def take(connection: Connection) -> None:
@@ -275,22 +202,3 @@ def test_no_daemon_reads_or_sorts_a_whole_table(full: Database, query: str) -> N
 @pytest.mark.parametrize("count", COUNTS)
 def test_counting_reads_an_index_and_no_job(full: Database, count: str) -> None:
     assert_counts_in_an_index(full, COUNTS[count])
-
-
-def assert_counts_in_an_index(database: Database, work: Callable[[Connection], Any]) -> None:
-    """All of an index may be read, in its order, but no row."""
-    found = statements_of(database, work)
-    assert found
-    with database.engine.connect() as connection:
-        assert [(bad_count(connection, s, p), s) for s, p in found if bad_count(connection, s, p)] == []
-
-
-def bad_count(connection: Connection, statement: str, parameters: Any) -> list[str]:
-    """What in the plan reads rows of large tables, or sorts what it has read of them."""
-    if connection.dialect.name == "sqlite":
-        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-        steps = [r.detail for r in plan]
-        return [s for s in steps if "USE TEMP" in s or (s.split()[1] in BIG and "COVERING INDEX" not in s)]
-    plan = connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
-    read = [(r.table, r.Extra or "") for r in plan if r.table in BIG]
-    return [f"{t}: {extra}" for t, extra in read if "Using index" not in extra or "filesort" in extra]

@@ -159,6 +159,8 @@ def test_behind_a_submit_point_a_run_may_go_unseen_so_there_is_no_successor(rows
     (waits,) = rows.at_ce(1, "submitted", place=place, proxy_id=rows.proxy_id)
     refused = rows.do(waiting.requeue, [waits])
     assert "behind a submit point" in refused[waits] and rows.get(waits).state == "submitted"
+    for said in (rows.do(waiting.relocate, [waits], [place]), rows.do(waiting.quarantine, [waits])):
+        assert "kill it instead" in said[waits]  # no advice that is refused, too
     (late,) = rows.attempts(1, [place], rows.proxy_id)
     rows.take(place)
     assert rows.do(waiting.requeue, [late]) == {}  # it may still come back from there

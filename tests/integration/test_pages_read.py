@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from click.testing import CliRunner
 from sqlalchemy import Connection
 
+from act import exposition
+from act.cli.actctl import main
 from act.config import CoreConfig, load_core
 from act.db import ces as ce_rows
 from act.db import history, lanes, orders
@@ -16,10 +20,11 @@ from act.db.orders import Kind, Order, What
 from act.explain.moment import Moment
 from act.figures import CE, Figure
 from act.interfaces import plugins
-from act.pages import ces, job, jobs, queues, users
+from act.pages import ces, job, jobs, queues, static, users
 from act.pages.jobs import Search
 from tests.integration.client_tower import MakeClientTower
 from tests.integration.panda_tower import QUEUE, PandaTower
+from tests.integration.visitor import words
 from tests.kit import URL, Rows
 
 T = TypeVar("T")
@@ -107,6 +112,23 @@ def test_queues_are_listed_by_state_in_the_order_that_operators_know(running: Pa
     assert listed.states == ("sent", "starting")
     (line,) = listed.lines
     assert (line.name, line.total, listed.sum_of("starting")) == (QUEUE, 3, 1)
+
+
+def test_slots_are_the_cores_of_the_jobs_that_run(running: PandaTower) -> None:
+    for cores in (8, 1, 4):
+        pandaid = running.submitted(fields={"coreCount": cores})
+        if cores != 4:
+            running.say(pandaid, "running")
+    (line,) = read(running.db, lambda c, m: queues.listing(c, APPS)).lines
+    assert (line.slots, line.states) == (9, {"starting": 1, "running": 2})
+    config = load_core(running.directory / "aCTConfigARC.xml")
+    page = read(running.db, lambda c, m: queues.page(c, m, APPS, QUEUE), config)
+    assert page is not None and (page.slots, dict(page.states)) == (9, line.states)
+    assert " Slots " in (report := words(static.report(running.db, config, APPS))) and f" {QUEUE} 3 9 1 2 " in report
+    told = exposition.render(running.db, config).decode()
+    assert f'act_queue_slots{{app="atlas",queue="{QUEUE}"}} 9.0' in told and 'state="slots"' not in told
+    listed = CliRunner().invoke(main, ["jobs", "--summary"], env=running.environment)
+    assert listed.exit_code == 0 and re.search(rf"{QUEUE}\W+1\W+2\W+9\W", listed.output), listed.output
 
 
 def test_a_queue_page_says_why_it_gets_no_jobs_and_what_was_ordered(running: PandaTower) -> None:

@@ -42,7 +42,7 @@ def ann(tower: PandaTower) -> Visitor:
 def test_each_page_shows_what_the_tower_has(town: PandaTower) -> None:
     pandaid = town.submitted()
     me = visit(town)
-    assert f"{QUEUE} 1 1 All 1 1" in me.see("/queues")
+    assert f"Jobs Slots starting {QUEUE} 1 1 All 1 0 1" in me.see("/queues")
     assert "no jobs" not in me.see(f"/queues/{QUEUE}") and "jobs are asked for" in me.see(f"/queues/{QUEUE}")
     assert "ce1.example.org:443/arex well 1 1" in me.see("/ces")
     ce = me.see("/ces/1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import update
 
-from act.db import cejobs, credentials, meta
+from act.db import cejobs, credentials, meta, waiting
 from act.db.engine import NOW
 from act.db.schema import lanes
 from act.states import Event
@@ -50,7 +50,7 @@ def token(tower: Tower, number: int, submission: int = 1, db_id: str | None = No
 
 
 def test_jobs_of_dead_submissions_are_cancelled_and_cleaned(tower: Tower, job: int) -> None:
-    orphan = leave(tower, f"job-{token(tower, job, 7)}")
+    orphan = leave(tower, f"job-{token(tower, job, 0)}")
     sweep(tower)
     assert orphan not in tower.sites[0].jobs
     assert tower.get(job).ce_job_id in tower.sites[0].jobs
@@ -73,7 +73,7 @@ def test_jobs_of_another_tower_stay(tower: Tower, job: int) -> None:
 @pytest.mark.parametrize("state", ["submitting", "created"])
 def test_a_job_of_a_row_in_doubt_is_never_an_orphan(tower: Tower, job: int, state: str) -> None:
     """The row's new submission is under way, and what it says may be old: hands off, until that is settled."""
-    other = leave(tower, f"job-{token(tower, job, 7)}")
+    other = leave(tower, f"job-{token(tower, job, 0)}")
     later = 1e12
     tower.put([job], state, claimed_by="submitter", claimed_until=later)
     sweep(tower)
@@ -104,7 +104,7 @@ def test_names_of_foreign_jobs_are_asked_for_once(tower: Tower, job: int) -> Non
 
 def test_a_number_never_given_stops_submission_and_cancels_nothing(tower: Tower, job: int) -> None:
     alien = leave(tower, f"job-{token(tower, job + 1000)}")
-    orphan = leave(tower, f"job-{token(tower, job, 7)}")
+    orphan = leave(tower, f"job-{token(tower, job, 0)}")
     sweep(tower)
     assert {alien, orphan} <= set(tower.sites[0].jobs)
     assert not {tower.sites[0].jobs[i].state for i in (alien, orphan)} & {"killing", "killed"}
@@ -112,6 +112,24 @@ def test_a_number_never_given_stops_submission_and_cancels_nothing(tower: Tower,
     (new,) = tower.submit()
     tower.once("submitter")
     assert tower.get(new).state == "tosubmit"
+
+
+def test_a_later_submission_than_was_ever_made_stops_submission_and_cancels_nothing(tower: Tower, job: int) -> None:
+    alien = leave(tower, f"job-{token(tower, job, 2)}")
+    sweep(tower)
+    assert tower.sites[0].jobs[alien].state not in ("killing", "killed")
+    assert "restored" in str(tower.db.read("t", meta.stopped))
+
+
+def test_what_is_left_of_submissions_before_a_release_is_cancelled(tower: Tower, job: int) -> None:
+    """As submissions are counted anew then."""
+    (poison,) = tower.submit()
+    tower.put([poison], "quarantined", submission=8)
+    orphan = leave(tower, f"job-{token(tower, poison, 8)}")
+    assert tower.db.run("t", lambda c: waiting.release(c, [poison], who="operator", why="mended")) == {}
+    sweep(tower)
+    assert orphan not in tower.sites[0].jobs
+    assert tower.db.read("t", meta.stopped) is None
 
 
 def test_a_copy_that_got_its_own_identity_goes_on_and_leaves_the_original_s_jobs(tower: Tower, job: int) -> None:

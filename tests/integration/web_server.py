@@ -11,11 +11,12 @@ import ssl
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-START_S = 60.0
+START_S = 180.0  # on a busy machine
 STOP_S = 60.0
 PATIENCE_S = 60.0  # with the server; it answers in moments
 ANY_PORT = "<bind>127.0.0.1:0</bind>"
@@ -25,11 +26,14 @@ LISTENING = re.compile(r"listening at (https?)://127\.0\.0\.1:(\d+)")
 class WebServer:
     """The server of a configuration with `ANY_PORT` in it; a context manager that starts and stops it.
 
-    environment: for its process, beside ours.
+    program: what Python is to run, with ``web`` as its argument. environment: for its process, beside ours.
     """
 
-    def __init__(self, config: Path, ca_cert: Path, **environment: str) -> None:
+    def __init__(
+        self, config: Path, ca_cert: Path, *, program: Sequence[str] = ("-m", "act.cli"), **environment: str
+    ) -> None:
         self._config, self._ca_cert, self._environment = config, ca_cert, environment
+        self._program = program
         self.log = config.with_name("web.log")
         self._scheme, self.port = "https", 0
         self._open: list[socket.socket | http.client.HTTPSConnection] = []
@@ -40,7 +44,7 @@ class WebServer:
         self.log.write_bytes(b"")
         environment = {**os.environ, "ACTCONFIGARC": str(self._config), **self._environment, **environment}
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "act.cli", "web"], env=environment, stderr=log)
+            self.process = subprocess.Popen([sys.executable, *self._program, "web"], env=environment, stderr=log)
         end = time.monotonic() + START_S
         while not (found := LISTENING.search(self.said())):
             assert self.process.poll() is None and time.monotonic() < end, f"no start: {self.said()}"

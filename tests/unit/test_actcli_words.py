@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from act.cli.user import config, errors, selection, show, units
 from act.cli.user.main import main
@@ -23,6 +24,12 @@ from act.errors import ConfigError
 )  # fmt: skip
 def test_times_are_read_as_people_write_them(text: str, seconds: int) -> None:
     assert units.seconds(text) == seconds
+
+
+@pytest.mark.parametrize("command", ["cat", "explain"])
+def test_what_is_no_job_id_is_wrong_usage(command: str) -> None:
+    result = CliRunner().invoke(main, ["--server", "https://localhost:1", command, "17-20"])
+    assert (result.exit_code, "takes one number" in result.output) == (2, True)
 
 
 @pytest.mark.parametrize("text", ["", "90", "h", "2 hours", "-1h", "1h x", "1:70", "1,5h"])

@@ -180,6 +180,8 @@ def test_xml_cannot_pull_in_other_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("xml", "told"), [
     ("<database><url>act.db</url></database>", "not a database URL"),
+    ("<database><url>postgresql://act@db/act</url></database>", "SQLite and MariaDB, not on postgresql"),
+    ("<daemons><threads>four</threads></daemons>", "should be a valid integer, not 'four'"),
     ("<proxies><proxy role='p'><source_cert/></proxy></proxies>", "is empty"),
     ("<proxies><proxy role='p' source_cert='a' lifetime_h='24'/></proxies>", "less than lifetime_h"),
     ("<proxies><proxy role='p'/></proxies>", "needs either source_cert or directory"),
@@ -252,6 +254,19 @@ def test_the_password_comes_from_its_file_and_is_not_shown(tmp_path: Path) -> No
 def test_an_unreadable_password_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
         Database(url="sqlite://", password_file=tmp_path / "nowhere").connect_url()
+
+
+def test_config_check_names_the_files_that_it_read_and_a_password_that_it_cannot_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core, atlas = write(tmp_path, "<config/>"), tmp_path / ATLAS_FILE
+    atlas.write_text("<config/>")
+    monkeypatch.setenv(CORE_VARIABLE, str(core))
+    monkeypatch.setenv(ATLAS_VARIABLE, str(atlas))
+    assert CliRunner().invoke(main, ["config", "check"]).output == f"{core}: good\n{atlas}: good\n"
+    write(tmp_path, "<config><database><password_file>nowhere</password_file></database></config>")
+    result = CliRunner().invoke(main, ["config", "check"])
+    assert (result.exit_code, "nowhere: No such file" in result.output) == (78, True)
 
 
 def test_the_file_named_by_the_environment_wins_over_the_virtual_environment(

@@ -39,6 +39,19 @@ def test_a_time_in_which_nobody_looked_is_a_gap() -> None:
     assert len(shapes(plots.lines("Jobs", whole, {"a": ["running"]}, step_s=60), "trace")) == 1
 
 
+def test_of_a_long_time_neighbours_are_drawn_as_their_mean() -> None:
+    day = samples(*(10.0 * (n % 5) for n in range(1440)))
+    (path,) = shapes(plots.lines("Jobs", day, {"a": ["running"]}, step_s=60), "trace")
+    points = re.findall(r"([\d.]+),([\d.]+)", path)
+    assert 200 <= len(points) <= plots.MOST_POINTS + 1
+    assert {y for _, y in points} == {"18.0"}  # all of the height, for 20 of 20
+
+
+def test_in_a_long_time_too_what_nobody_saw_is_a_gap() -> None:
+    day = [s for n, s in enumerate(samples(*[5.0] * 1440)) if not 600 <= n < 700]
+    assert len(shapes(plots.lines("Jobs", day, {"a": ["running"]}, step_s=60), "trace")) == 2
+
+
 def test_a_sample_without_a_figure_is_zero_and_no_gap() -> None:
     (path,) = shapes(plots.lines("Jobs", samples(2, 0, 2), {"a": ["running"]}, step_s=60), "trace")
     first, middle, last = (float(p.partition(",")[2]) for p in re.findall(r"[\d.]+,[\d.]+", path))

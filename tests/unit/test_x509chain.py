@@ -1,51 +1,24 @@
-"""Promises of act.x509chain and act.authorities: a proxy is taken if RFC 3820 and the CA directory allow it."""
+"""A chain of certificates is taken for a person's if RFC 3820 allows it."""
 
 from __future__ import annotations
 
-import base64
 import datetime
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from act.authorities import Authorities
-from act.errors import ConfigError, CredentialError
-from act.simulation.ca import subject_hash
+from act.errors import CredentialError
 from act.x509 import slashed
-from act.x509chain import MAX_BYTES, Chain, Expired, load, verify
-from tests.grid.pki import key_usage, make_ca, make_certificate, now, pem, subject
+from act.x509chain import Expired, verify
+from tests.grid.pki import key_usage, make_ca, make_certificate, now, subject
 from tests.people import HOUR, INDEPENDENT, LIMITED, People, Proxy, cert_info, spare_key, with_cn
-
-ALICE = "/O=Grid/O=aCT/CN=alice"
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> People:
-    return People(tmp_path_factory.mktemp("people"))
-
-
-@pytest.fixture
-def own(tmp_path: Path, people: People) -> People:
-    """The same people, with a CA directory to change."""
-    other = object.__new__(People)
-    other.__dict__ |= people.__dict__
-    other.ca_dir = tmp_path / "certificates"
-    shutil.copytree(people.ca_dir, other.ca_dir)
-    return other
-
-
-def check(people: People, proxy: Proxy) -> Chain:
-    return verify(proxy.certificates, Authorities(people.ca_dir), time.time())
+from tests.unit.chains import ALICE, check
 
 
 def test_a_proxy_tells_its_owner_and_its_end(people: People) -> None:
@@ -227,185 +200,8 @@ def test_odd_names_are_written_in_printable_ascii(people: People, cn: str) -> No
     assert written.isprintable()
 
 
-# --- the CA directory --------------------------------------------------------------------------------------------
-
-
-def intermediate(people: People, **names: object) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
-    """A CA below the CA."""
-    key = spare_key(1)
-    builder = (
-        x509.CertificateBuilder(people.ca.subject, subject("middle CA"), key.public_key(), 99)
-        .not_valid_before(now() - HOUR)
-        .not_valid_after(now() + 24 * HOUR)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(key_usage("key_cert_sign", "crl_sign"), critical=True)
-    )
-    return builder.sign(people.ca_key, hashes.SHA256()), key
-
-
-def test_a_ca_below_a_ca_counts_if_it_is_in_the_directory(own: People) -> None:
-    middle = intermediate(own)
-    certificate, key = make_certificate(*middle, "alice")
-    proxy = Proxy((certificate, middle[0]), key).make()
-    with pytest.raises(CredentialError, match="/CN=middle CA, a certificate authority that is not trusted here"):
-        check(own, proxy)
-    own.trust(middle[0], "middle")
-    assert check(own, proxy).issuer == "/O=Grid/O=aCT/CN=middle CA"
-
-
-def test_a_ca_without_its_root_is_not_enough(own: People) -> None:
-    middle = intermediate(own)
-    certificate, key = make_certificate(*middle, "alice")
-    own.trust(middle[0], "middle")
-    (own.ca_dir / f"{own.base}.0").unlink()
-    with pytest.raises(CredentialError, match="no root certificate authority"):
-        check(own, Proxy((certificate,), key).make())
-
-
-def test_revoking_a_ca_revokes_all_below_it(own: People) -> None:
-    middle = intermediate(own)
-    certificate, key = make_certificate(*middle, "alice")
-    own.trust(middle[0], "middle")
-    own.revoke(99)
-    with pytest.raises(CredentialError, match="middle CA has been revoked by"):
-        check(own, Proxy((certificate,), key).make())
-
-
-@pytest.mark.parametrize("layout", ["hash.0", "hash.1", "name.pem", "link"])
-def test_every_layout_of_the_directory_is_read(own: People, layout: str) -> None:
-    first = own.ca_dir / f"{own.base}.0"
-    match layout:
-        case "hash.1":
-            first.rename(own.ca_dir / f"{own.base}.1")
-        case "name.pem":
-            first.rename(own.ca_dir / "Test-CA.pem")
-        case "link":
-            first.rename(own.ca_dir / "Test-CA.pem")
-            first.symlink_to("Test-CA.pem")
-    (own.ca_dir / "README.pem").write_text("nothing of the kind")
-    assert check(own, own.proxy("alice")).subject == ALICE
-
-
-def test_who_is_revoked_is_refused_and_others_are_not(own: People) -> None:
-    own.revoke(own.user("alice").certificates[0].serial_number)
-    assert check(own, own.proxy("bob"))
-    with pytest.raises(CredentialError, match=r"alice has been revoked by .*: get a new certificate"):
-        check(own, own.proxy("alice"))
-
-
-def test_a_new_revocation_list_counts_at_once(own: People) -> None:
-    authorities = Authorities(own.ca_dir)
-    own.revoke()
-    assert verify(own.proxy("alice").certificates, authorities, time.time())
-    own.revoke(own.user("alice").certificates[0].serial_number)
-    with pytest.raises(CredentialError, match="has been revoked"):
-        verify(own.proxy("alice").certificates, authorities, time.time())
-
-
-def test_a_revocation_list_is_found_by_the_name_of_its_cas_file(own: People) -> None:
-    path = own.revoke(own.user("alice").certificates[0].serial_number)
-    (own.ca_dir / f"{own.base}.0").rename(own.ca_dir / "Test-CA.pem")
-    assert check(own, own.proxy("alice"))
-    path.rename(own.ca_dir / "Test-CA.r0")
-    with pytest.raises(CredentialError, match="has been revoked"):
-        check(own, own.proxy("alice"))
-
-
-def test_a_revocation_list_that_ran_out_makes_all_of_its_ca_bad(own: People) -> None:
-    own.revoke(next_update=-HOUR)
-    with pytest.raises(CredentialError, match=r"revocation list of .* ran out at .* UTC.*fetch-crl"):
-        check(own, own.proxy("alice"))
-
-
-def test_a_revocation_list_of_somebody_else_makes_all_of_its_ca_bad(own: People) -> None:
-    own.revoke(key=spare_key())
-    with pytest.raises(CredentialError, match="is not signed by it: tell the tower's operators"):
-        check(own, own.proxy("alice"))
-
-
-def test_a_broken_revocation_list_makes_all_of_its_ca_bad(own: People) -> None:
-    own.revoke().write_text("<html>404</html>")
-    with pytest.raises(CredentialError, match=r"\.r0 is broken"):
-        check(own, own.proxy("alice"))
-
-
-POLICY = "# whom it signs\naccess_id_CA  X509  '{ca}'\npos_rights globus CA:sign\ncond_subjects globus {subjects}\n"
-
-
-@pytest.mark.parametrize(("subjects", "good"), [
-    ("'\"/O=Grid/O=aCT/*\"'", True),
-    ("'\"/DC=org/*\" \"/O=Grid/O=aCT/CN=al?ce\"'", True),
-    ('"/O=Grid/*"', True),
-    ("'\"/DC=org/*\"'", False),
-    ("'\"/O=Grid/O=aCT/CN=alice/*\"'", False),
-])  # fmt: skip
-def test_a_signing_policy_binds_its_ca(own: People, subjects: str, good: bool) -> None:
-    policy = POLICY.format(ca=slashed(own.ca.subject), subjects=subjects)
-    (own.ca_dir / f"{own.base}.signing_policy").write_text(policy)
-    if good:
-        assert check(own, own.proxy("alice"))
-    else:
-        with pytest.raises(CredentialError, match="outside what the signing policy lets"):
-            check(own, own.proxy("alice"))
-
-
-def test_a_signing_policy_of_another_ca_lets_nothing_be_signed(own: People) -> None:
-    text = POLICY.format(ca="/O=Other/CN=CA", subjects="'\"/*\"'")
-    (own.ca_dir / f"{own.base}.signing_policy").write_text(text)
-    with pytest.raises(CredentialError, match="outside what the signing policy lets"):
-        check(own, own.proxy("alice"))
-
-
-def test_a_missing_directory_is_the_operators_to_correct(tmp_path: Path, people: People) -> None:
-    with pytest.raises(ConfigError, match="correct ca_dir"):
-        verify(people.proxy("alice").certificates, Authorities(tmp_path / "none"), time.time())
-
-
 def test_an_expired_person_is_told_so(people: People) -> None:
     proxy = people.proxy("alice")
     later = time.time() + datetime.timedelta(days=4000).total_seconds()
     with pytest.raises(Expired, match="ran out at"):
         verify(proxy.certificates, Authorities(people.ca_dir), later)
-
-
-# --- what somebody sends -----------------------------------------------------------------------------------------
-
-
-def test_texts_are_read_within_bounds_only(people: People) -> None:
-    proxy = people.proxy("alice")
-    text = (proxy.cert + proxy.chain).encode()
-    assert load(text) == list(proxy.certificates)
-    for bad, told in (
-        (text + b"\n" * MAX_BYTES, "longer than"),
-        (pem(people.ca) * 1000, "longer than"),
-        (b"-----BEGIN CERTIFICATE-----\n" * 50, "more than 20 certificates"),
-        (proxy.pem, "holds a private key: never send that"),
-        (b"", "is it PEM"),
-        (b"\xff\xfe\0", "is it PEM"),
-        (text[:700], "cannot be read"),
-    ):
-        with pytest.raises(CredentialError, match=told):
-            load(bad)
-
-
-@pytest.mark.filterwarnings("ignore:Parsed a serial number")  # which will be an error in time
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=3))
-def test_changed_bytes_are_never_a_good_proxy_and_no_other_error(
-    people: People, changes: list[tuple[int, int]]
-) -> None:
-    proxy = people.proxy("bob")
-    der = bytearray(proxy.certificates[0].public_bytes(serialization.Encoding.DER))
-    before = bytes(der)
-    for at, byte in changes:
-        der[at % len(der)] = byte
-    if bytes(der) == before:
-        return
-    with suppress(ValueError, CredentialError):
-        block = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
-        check(people, Proxy((*load(block), *proxy.certificates[1:]), proxy.key))
-        pytest.fail("a changed certificate was believed")
-
-
-def test_the_hash_of_a_name_is_openssls(people: People) -> None:
-    assert people.base == subject_hash(people.ca.subject)
