@@ -16,3 +16,4 @@ class Figure:
 
 
 TOWER, CE, QUEUE, USER = "tower", "ce", "queue", "user"
+SLOTS = "slots"  # a key of queues beside the states of their jobs: the cores of those that run

@@ -11,6 +11,7 @@ import inspect
 import os
 from collections import Counter
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
@@ -42,11 +43,20 @@ def base_of(info: ValidationInfo) -> Path:
     return cast(Path, (info.context or {}).get("base", Path()))
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value))
+    except ValueError as error:
+        raise ValueError(f"not an address or a network like 192.0.2.0/24: {error}") from None
+
+
 ConfigPath = Annotated[Path, AfterValidator(_from_base)]
 """A path; a relative one starts at the directory of the configuration file."""
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A duration; fractions are allowed."""
 Count = Annotated[int, Field(ge=1)]
+Network = Annotated[str, AfterValidator(_network)]
+"""An address, or a network like ``192.0.2.0/24``."""
 
 
 def distinct(what: str, names: Iterable[str]) -> None:
@@ -171,7 +181,8 @@ class _Reader:
         elif kind in ("value_error", "assertion_error"):
             text = str(error["ctx"]["error"])
         else:
-            text = f"{error['msg'].replace('Input should', 'should')}, not '{given}'"
+            wanted = error["msg"].replace("Input should", "should").partition(", unable to parse")[0]
+            text = f"{wanted}, not '{given}'"
         return self._line(at), f"element {_name(at)}: {text}"
 
 

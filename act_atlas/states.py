@@ -95,6 +95,7 @@ SHOWN = ("sent", "starting", "running", "transferring", "tovalidate", "toresubmi
 
 # The job waits, in PanDA's sense, for a slot.
 WAITING = ("sent", "starting")
+RUNNING = "running"
 ALIVE = ("sent", "starting", "running", "transferring")
 # The attempt is over, but PanDA does not hear the end yet: outputs are looked at or removed.
 ON_STORAGE = ("tovalidate", "toresubmit", "toclean")

@@ -55,6 +55,20 @@ def login(operates: bool, name: str | None) -> None:
     click.echo(f"{scheme}://{host}:{port}{ROOT}/login?code={code}")
 
 
+@web.command()
+@click.argument("name", required=False)
+@click.option("--all", "everybody", is_flag=True, help="The sessions of all.")
+def logout(name: str | None, everybody: bool) -> None:
+    """End the sessions of NAME on the status pages, or all, at once, and links to them that nobody has followed yet."""
+    if (name is None) != everybody:
+        raise click.UsageError("say whose sessions: NAME, as the pages show it, or --all")
+    database = Database(load_core().database.connect_url())
+    migrate.check(database)
+    ended = database.run("logout", lambda c: logins.end_all(c, name, who=operator()))
+    database.close()
+    click.echo(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended")
+
+
 def _serve() -> None:
     # Flask and gunicorn are loaded for this command only: the tower's daemons need neither
     from act.web.app import create_app

@@ -31,6 +31,8 @@ def _database_url(value: str, info: ValidationInfo) -> str:
         url = make_url(value)
     except ArgumentError:
         raise ValueError("not a database URL; like sqlite:///path or mysql+mysqldb://user@host/name") from None
+    if url.get_backend_name() not in ("sqlite", "mysql", "mariadb"):
+        raise ValueError(f"the tower works on SQLite and MariaDB, not on {url.get_backend_name()}")
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         url = url.set(database=str(base_of(info) / Path(url.database).expanduser()))
     return url.render_as_string(hide_password=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from act.states import MAX_SUBMISSIONS
-from act.xmlconfig import ConfigPath, Count, Seconds, Section
+from act.xmlconfig import ConfigPath, Count, Network, Seconds, Section
 
 
 class Report(Section):
@@ -67,22 +65,15 @@ class Guard(Section):
         return self
 
 
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value))
-    except ValueError as error:
-        raise ValueError(f"not an address or a network like 192.0.2.0/24: {error}") from None
-
-
 class Metrics(Section):
     """Prometheus. Served by ``actctl web`` at /metrics; textfile: written too, for its node exporter.
 
-    allow: the addresses (or networks) that may ask; what comes through a web server before us comes from loopback.
+    allow: the addresses (or networks) that may ask; see also ``web/forwarder``.
     """
 
     disabled: bool = False
     textfile: ConfigPath | None = None
-    allow: tuple[Annotated[str, AfterValidator(_network)], ...] = ("127.0.0.0/8", "::1/128")
+    allow: tuple[Network, ...] = ("127.0.0.0/8", "::1/128")
 
 
 class LogFile(Section):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from act.xmlconfig import ConfigPath, Count, Seconds, Section
+from act.xmlconfig import ConfigPath, Count, Network, Seconds, Section
 
 
 class Operator(Section):
@@ -28,6 +28,7 @@ class Web(Section):
     never longer than the credential it came with. handover_s: how long the hand-over of a proxy may take.
     header_s: until the head of a request must be there; stall_s: without a byte of its body.
     pages: who may read the status pages: ``open`` to everybody who reaches them, ``login`` to operators, or ``off``.
+    forwarder: the addresses (or networks) of web servers before this one: whose request it is they tell.
     """
 
     bind: str = Field("127.0.0.1:8080", pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\s]+):\d{1,5}$")
@@ -42,6 +43,7 @@ class Web(Section):
     stall_s: Seconds = 30
     pages: Literal["open", "login", "off"] = "login"
     operator: tuple[Operator, ...] = ()
+    forwarder: tuple[Network, ...] = ()
 
     @model_validator(mode="after")
     def _safe(self) -> Web:

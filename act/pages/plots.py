@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 
 from markupsafe import Markup
 
@@ -15,6 +16,7 @@ WIDTH, HEIGHT = 900, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 8, 18, 30
 _EDGE = 24  # words that begin or end nearer to an edge than this would stand over it
 COLOURS = 10
+MOST_POINTS = 300  # of a shape; more would make pages large, and be seen by nobody
 MOST_TICKS = 8
 _DAY_S = 86400
 _TICKS_S = (60, 300, 600, 1800, 3600, 7200, 10800, 21600, 43200,
@@ -69,13 +71,14 @@ def _plot(
         return Markup("")
     seen = [k for k in keys if any(s.figures.get(k) for s in samples)] or keys[:1]
     used = _colours(seen)
-    frame = _Frame(samples[0].at, samples[-1].at, _round(highest(samples, used)))
+    drawn, drawn_s = _thinned(samples, used, step_s)
+    frame = _Frame(samples[0].at, samples[-1].at, _round(highest(drawn, used)))
     last = samples[-1].figures
     key = Markup("").join(_KEY.format(colour, k, _short(last.get(k, 0.0))) for k, colour in used.items())
     told = ", ".join(f"{k} {_short(last.get(k, 0.0))}" for k in used)
     return _PLOT.format(
         width=WIDTH, height=HEIGHT, label=f"{title}, from {clock(frame.begin)} to {clock(frame.end)} UTC. "
-        f"At the end: {told}", rules=_rules(frame), shapes=draw(frame, _runs(samples, step_s), used),
+        f"At the end: {told}", rules=_rules(frame), shapes=draw(frame, _runs(drawn, drawn_s), used),
         words=_words(frame), key=key,
     )  # fmt: skip
 
@@ -90,6 +93,20 @@ def _colours(keys: Sequence[str]) -> dict[str, int]:
     free = [c for c in range(COLOURS) if c not in own] or list(range(COLOURS))
     others = [k for k in keys if k not in found]
     return {k: found[k] if k in found else free[others.index(k) % len(free)] for k in keys}
+
+
+def _thinned(samples: Sequence[Sample], keys: Iterable[str], step_s: int) -> tuple[Sequence[Sample], int]:
+    """As many as can be told apart, and the seconds between them: the means of neighbours where there are more."""
+    together = math.ceil((samples[-1].at - samples[0].at) / step_s / MOST_POINTS)
+    if together <= 1:
+        return samples, step_s
+    wide_s = together * step_s
+    found = []
+    for number, group in groupby(samples, key=lambda s: int(s.at // wide_s)):
+        near = list(group)
+        means = {k: sum(s.figures.get(k, 0.0) for s in near) / len(near) for k in keys}
+        found.append(Sample(max(number * wide_s, samples[0].at), means))
+    return found, wide_s
 
 
 def _runs(samples: Sequence[Sample], step_s: int) -> list[list[Sample]]:

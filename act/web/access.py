@@ -1,28 +1,26 @@
 """Who reads the pages: browsers with a cookie of ours, got for a login link or a token, and who of them may operate.
 
-The cookie is signed, ends with the session, is not sent by other sites' forms, and is no credential of the API.
+The cookie is the code of a session in the database. It is not sent by other sites' forms, and is no credential of the
+API. Whoever came with a token is asked for in the present configuration at each request.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import secrets
 import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-import jwt
 from flask import Request, Response
+from sqlalchemy import Connection
 
-from act import keys
-from act.client.identity import Caller, Forbidden, Gate, Unauthorised
+from act.client.identity import Forbidden, Gate, Unauthorised
 from act.config import CoreConfig
 from act.db import logins
 from act.db.engine import Database
+from act.db.logins import Login
 
-ALGORITHM = "HS256"
-KIND = "page"
 LINK_S = 300.0  # a login link is good for so long
 
 
@@ -38,11 +36,20 @@ class Reader:
 STRANGER = Reader()
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One that has begun. code: for its browser only."""
+
+    code: str
+    lasts_s: float
+
+
 class Access:
-    """For many threads; make it after forking. Methods may also raise DatabaseBusy, and CredentialError (no secret)."""
+    """For many threads; make it after forking. Methods may also raise DatabaseBusy."""
 
     def __init__(self, config: CoreConfig, db: Database, gate: Gate) -> None:
         self._config, self._db, self._gate = config, db, gate
+        self._lasts_s = 3600 * config.web.session_h
 
     @property
     def must_log_in(self) -> bool:
@@ -51,50 +58,48 @@ class Access:
 
     def reader(self, request: Request) -> Reader:
         """Who has sent a request; `STRANGER` without a session that is still good."""
-        secret = keys.load_secret(self._config.web.secret_file)
-        try:
-            claims = jwt.decode(
-                request.cookies.get(cookie_name(request), ""), secret, algorithms=[ALGORITHM],
-                options={"require": ["exp", "typ", "sub", "jti"]},
-            )  # fmt: skip
-        except jwt.PyJWTError:
+        code = request.cookies.get(cookie_name(request), "")
+        found = self._db.read("session", lambda c: logins.session(c, code)) if code else None
+        if found is None or not _may_still(self._config, found):
             return STRANGER
-        if claims["typ"] != KIND:
-            return STRANGER
-        csrf = hmac.new(secret, f"csrf {claims['jti']}".encode(), hashlib.sha256).hexdigest()
-        return Reader(str(claims["sub"]), bool(claims.get("operator")), csrf)
+        return Reader(found.name, found.operator, hashlib.sha256(f"csrf {code}".encode()).hexdigest())
 
-    def by_link(self, code: str) -> tuple[str, bool, float]:
-        """Who a login link is for, whether to operate, and when their session ends. Raises Unauthorised."""
-        found = self._db.run("login", lambda c: logins.use(c, code))
-        if found is None:
+    def by_link(self, code: str) -> Session:
+        """The session of whom a login link is for. Raises Unauthorised."""
+
+        def enter(connection: Connection) -> str | None:
+            found = logins.use(connection, code)
+            return None if found is None else logins.begin(connection, found, for_s=self._lasts_s)
+
+        begun = self._db.run("login", enter)
+        if begun is None:
             raise Unauthorised("This link has been used, or is too old: 'actctl web login' makes another")
-        return found.name, found.operator, self._end()
+        return Session(begun, self._lasts_s)
 
-    def by_token(self, token: str) -> tuple[str, bool, float]:
-        """The same for a token: of an issuer that is known here, or of a session of the API.
+    def by_token(self, token: str) -> Session:
+        """The session of an operator with a token: of an issuer that is known here, or of a session of the API.
 
         Raises Unauthorised, Forbidden (no operator), SourceUnreachable.
         """
         caller = self._gate.caller(f"Bearer {token.strip()}")
-        if not _operates(self._config, caller):
+        found = Login(caller.subject, operator=True, issuer=caller.issuer)
+        if not _may_still(self._config, found):
             raise Forbidden(f"{caller.subject} is no operator of this tower (web/operator in its configuration)")
-        return caller.subject, True, min(self._end(), caller.expires)
+        lasts_s = min(self._lasts_s, caller.expires - time.time())
+        return Session(self._db.run("login", lambda c: logins.begin(c, found, for_s=lasts_s)), lasts_s)
 
-    def admit(self, request: Request, response: Response, name: str, operator: bool, until: float) -> None:
-        """Begin a session."""
-        claims = {"typ": KIND, "sub": name, "operator": operator, "jti": secrets.token_hex(16), "exp": int(until)}
-        value = jwt.encode(claims, keys.load_secret(self._config.web.secret_file), algorithm=ALGORITHM)
+    def admit(self, request: Request, response: Response, session: Session) -> None:
+        """Give a session to the browser."""
         response.set_cookie(
-            cookie_name(request), value, max_age=max(0, int(until - time.time())), secure=request.is_secure,
+            cookie_name(request), session.code, max_age=max(0, int(session.lasts_s)), secure=request.is_secure,
             httponly=True, samesite="Strict", path="/",
         )  # fmt: skip
 
     def dismiss(self, request: Request, response: Response) -> None:
-        """End a session: its cookie goes."""
-        response.delete_cookie(
-            cookie_name(request), path="/", secure=request.is_secure, httponly=True, samesite="Strict"
-        )
+        """End the session of a request, and take its cookie away."""
+        name = cookie_name(request)
+        self._db.run("logout", lambda c: logins.end(c, request.cookies.get(name, "")))
+        response.delete_cookie(name, path="/", secure=request.is_secure, httponly=True, samesite="Strict")
 
     def check_origin(self, request: Request) -> None:
         """Raises Forbidden for a form that is not from a page of this site."""
@@ -108,14 +113,14 @@ class Access:
         if not reader.csrf or not hmac.compare_digest(request.form.get("csrf", "").encode(), reader.csrf.encode()):
             raise Forbidden("This form is not from your session: load its page again, or log in again")
 
-    def _end(self) -> float:
-        return time.time() + 3600 * self._config.web.session_h
 
-
-def _operates(config: CoreConfig, caller: Caller) -> bool:
-    """Whether somebody is an operator. The CA that issued a certificate need not be told in the configuration."""
-    issuers = (caller.issuer, "") if caller.issuer.startswith("/") else (caller.issuer,)
-    return any(o.subject == caller.subject and o.issuer in issuers for o in config.web.operator)
+def _may_still(config: CoreConfig, login: Login) -> bool:
+    """Whether somebody is in the configuration, if that is why they were let in. The CA that issued a certificate need
+    not be told there."""
+    if login.issuer is None:
+        return True
+    issuers = (login.issuer, "") if login.issuer.startswith("/") else (login.issuer,)
+    return any(o.subject == login.name and o.issuer in issuers for o in config.web.operator)
 
 
 def cookie_name(request: Request) -> str:

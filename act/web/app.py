@@ -15,7 +15,7 @@ from act.client.jobs import Jobs
 from act.config import CoreConfig
 from act.db.engine import Database
 from act.storage import Store
-from act.web import errors, legacy, pages, v1
+from act.web import errors, forwarded, legacy, pages, v1
 from act.web import metrics as told
 from act.web.routes import blueprint
 
@@ -37,6 +37,7 @@ def create_app(config: CoreConfig, db: Database, store: Store) -> Flask:
     gate, jobs = Gate(config, db), Jobs(config, db, store)
     errors.install(app)
     _watch(app)
+    forwarded.install(app, config.web.forwarder)
     app.register_blueprint(blueprint("v1", v1.Views(config, db, gate, jobs), gate), url_prefix=v1.BASE)
     app.register_blueprint(blueprint("legacy", legacy.Views(config, gate, jobs), gate))
     if config.web.pages != "off":

@@ -51,7 +51,7 @@ class Desk:
     # -- views --------------------------------------------------------------------------------------------------
 
     def get(self, path: str, view: View, *, public: bool = False) -> None:
-        """A page to look at; public: strangers may, always."""
+        """A page to look at; public: everybody may, always, and is a stranger there."""
         self._add(path, view, "GET", public)
 
     def post(self, path: str, view: View, *, public: bool = False) -> None:
@@ -60,7 +60,7 @@ class Desk:
 
     def _add(self, path: str, view: View, method: str, public: bool) -> None:
         def guarded(**values: Any) -> Response:
-            g.reader = reader = self.access.reader(request)
+            g.reader = reader = STRANGER if public else self.access.reader(request)
             if not public and reader is STRANGER and (method == "POST" or self.access.must_log_in):
                 return self.redirect("/login")
             if method == "POST":

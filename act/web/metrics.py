@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import NotFound
@@ -10,6 +10,7 @@ from werkzeug.exceptions import NotFound
 from act import exposition
 from act.config import CoreConfig
 from act.db.engine import Database
+from act.web.forwarded import within
 
 
 def blueprint(config: CoreConfig, db: Database) -> Blueprint:
@@ -20,9 +21,7 @@ def blueprint(config: CoreConfig, db: Database) -> Blueprint:
     @made.get("/metrics")
     def metrics() -> Response:
         """All metrics of this host and of the tower."""
-        asking = ip_address(request.remote_addr or "::")
-        asking = getattr(asking, "ipv4_mapped", None) or asking  # as a socket for both calls IPv4 addresses
-        if not any(asking in network for network in allowed):
+        if not within(request.remote_addr or "", allowed):
             raise NotFound
         return Response(exposition.render(db, config), content_type=exposition.CONTENT_TYPE)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
 
 from act.client.identity import Forbidden, Gate, Unauthorised
@@ -65,14 +65,14 @@ class Front:
         except (Unauthorised, Forbidden, SourceUnreachable) as error:
             return self._form(problem=str(error), status=403)
         response = self._desk.redirect("")
-        self._desk.access.admit(request, response, *found)
+        self._desk.access.admit(request, response, found)
         return response
 
     def _form(self, *, code: str = "", problem: str = "", status: int = 200) -> Response:
         return self._desk.show("login.html", status=status, code=code, problem=problem)
 
     def logout(self) -> Response:
-        """The session ends in this browser."""
+        """The session ends."""
         response = self._desk.redirect("/login")
         self._desk.access.dismiss(request, response)
         return response
@@ -81,7 +81,6 @@ class Front:
         """Style, script and picture of all pages."""
         if name not in ASSETS:
             raise NotFound("There is no such file.")
-        g.pop("reader", None)
         response = Response(asset(name), content_type=f"{ASSETS[name]}; charset=utf-8")
         response.headers["Cache-Control"] = f"max-age={KEPT_S}"
         return response

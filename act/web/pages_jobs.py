@@ -90,7 +90,7 @@ class Jobs:
         """A published log, as text to be saved: only what the application says is a log of this job."""
 
         def read(connection: Connection, _: Moment) -> PublishedLogs | None:
-            return next((found for app in applications() if (found := app.logs(connection, name))), None)
+            return next((found for app in applications() if (found := app.operations.logs(connection, name))), None)
 
         logs = self._desk.read(read) if job.NAME.fullmatch(name) else None
         if logs is None or file not in logs.names:

@@ -84,7 +84,7 @@ class Views:
         session, who = self._gate.accept(bearer(), chain, "")
         return {"token": session, "expires": who.expires}
 
-    @route("DELETE", "/proxies", {204: None}, (401,), open=True)
+    @route("DELETE", "/proxies", {204: None}, (401, 403), open=True)
     def abandon(self) -> tuple[str, int]:
         """Give up the hand-over, or end the session, that the token stands for."""
         self._gate.abandon(bearer())

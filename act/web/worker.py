@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from gunicorn import http, util
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 HEAD_BYTES = 64 << 10  # of the request line and all headers
 SLOWEST = 8 << 10  # bytes per second of a body, once the first ``stall_s`` are used up
@@ -62,7 +62,8 @@ class _Source:
 class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A connection whose requests' heads are gathered without waiting.
 
-    gathering: a head is expected. wants: what the socket must be ready for then, in the words of `selectors`.
+    gathering: a head is expected, since a moment of the monotonic clock. wants: what the socket must be ready for then,
+    in the words of `selectors`.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         super().__init__(cfg, sock, client, server)
         self.sock: Any = sock
         self.parser: Any = None
-        self.gathering = False
+        self.gathering, self.since = False, 0.0
         self.wants = selectors.EVENT_READ
         self.initialized = True  # nothing is left to be done for a thread
         self._tls, self._stall_s = tls, stall_s
@@ -79,9 +80,14 @@ class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
         self._source: _Source | None = None
         self._closed = False
 
-    def begin_head(self, deadline: float) -> None:
-        """Expect a head until then, by the monotonic clock."""
-        self.gathering, self.timeout = True, deadline
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of a request has come yet."""
+        return not self._head
+
+    def begin_head(self) -> None:
+        """Expect a head."""
+        self.gathering, self.since = True, time.monotonic()
         self.sock.setblocking(False)
         if self._source is not None:
             self._source.end_body()
@@ -171,7 +177,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, conn: Connection) -> None:
         """Give the connection to a thread if the head is whole, else wait for it in the loop."""
         if not conn.gathering:
-            conn.begin_head(time.monotonic() + self.app.header_s)
+            conn.begin_head()
         try:
             whole = conn.gather()
         except (OSError, EOFError) as error:
@@ -185,9 +191,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.poller.register(conn.sock, conn.wants, partial(self.on_pending_socket_readable, conn))
 
     def murder_pending(self) -> None:
-        """Close connections whose head did not come in time."""
-        now = time.monotonic()
-        for conn in [c for c in self.pending_conns if c.timeout <= now]:
+        """Close connections whose head did not come in time.
+
+        Browsers open some in advance: once this process is to stop, these wait no longer than those that were kept.
+        """
+        now, header_s = time.monotonic(), self.app.header_s
+        idle_s = header_s if self.alive else min(header_s, STOP_KEEPALIVE_LINGER)
+        for conn in [c for c in self.pending_conns if c.since + (idle_s if c.idle else header_s) <= now]:
             self.pending_conns.remove(conn)
             self.poller.unregister(conn.sock)
             self._drop(conn)

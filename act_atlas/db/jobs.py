@@ -160,10 +160,11 @@ def waiting_and_running(connection: Connection, queue: str | None = None) -> dic
     return found
 
 
-def counts(connection: Connection) -> list[tuple[str, str, int]]:
-    """(queue, state, number of jobs), for people. Read from one index, in its order."""
-    query = select(pandajobs.c.queue, pandajobs.c.state, func.count()).group_by(pandajobs.c.state, pandajobs.c.queue)
-    return [(q, s, n) for q, s, n in connection.execute(query)]
+def counts(connection: Connection) -> list[tuple[str, str, int, int]]:
+    """(queue, state, number of jobs, their cores), for people. Read from one index, in its order."""
+    j = pandajobs.c
+    query = select(j.queue, j.state, func.count(), func.sum(j.cores)).group_by(j.state, j.queue)
+    return [(queue, state, n, int(cores)) for queue, state, n, cores in connection.execute(query)]
 
 
 def overdue(connection: Connection, state: str, seconds: float, *, limit: int) -> Rows:

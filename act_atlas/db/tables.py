@@ -55,7 +55,7 @@ pandajobs = Table(
     Column("exit_code", Integer),
     UniqueConstraint("source", "pandaid"),
     Index(None, "due"),
-    Index(None, "state", "queue"),
+    Index(None, "state", "queue", "cores"),
     Index(None, "state", "since"),
     Index(None, "state", "id"),
     Index(None, "claimed_by"),

@@ -93,7 +93,7 @@ def _queue(connection: Connection, moment: Moment, atlas: AtlasConfig, name: str
         told=told,
         table=table,
         load=db.waiting_and_running(connection, name).get(name, (0, 0)),
-        states={state: n for q, state, n in db.counts(connection) if q == name},
+        states={state: n for q, state, n, _ in db.counts(connection) if q == name},
         newest=next(iter(db.listing(connection, states=PANDAJOB.states, queue=name, limit=1)), None),
         asked=db.asks.last(connection, name),
     )
@@ -107,7 +107,7 @@ def _queue(connection: Connection, moment: Moment, atlas: AtlasConfig, name: str
 def queues(connection: Connection) -> set[str]:
     """The names of all queues that are known here, with jobs or without."""
     atlas = load_atlas()
-    named = {q.name for q in atlas.queues.queue} | {queue for queue, _, _ in db.counts(connection)}
+    named = {q.name for q in atlas.queues.queue} | {queue for queue, *_ in db.counts(connection)}
     try:
         return named | _cric(load_core(), atlas).load().queues.keys()
     except SourceUnreachable:

@@ -42,7 +42,7 @@ def tower(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> It
     """Its pages are for who has logged in."""
     directory = tmp_path_factory.mktemp("seeded")
     shutil.copy(sqlite_template, directory / "act.db")
-    made = SeededTower(directory, f"sqlite:///{directory}/act.db", Size(JOBS, minutes_h=7))
+    made = SeededTower(directory, f"sqlite:///{directory}/act.db", Size(JOBS, minutes_h=25))
     yield made
     made.close()
 

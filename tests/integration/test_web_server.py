@@ -234,3 +234,57 @@ def test_after_a_restart_sessions_and_jobs_that_were_begun_go_on(
     connection.request("POST", f"{V1}/jobs/confirm", body, alice.headers | {"Content-Type": "application/json"})
     answer = json.loads(connection.getresponse().read())
     assert answer == {"jobs": [{"id": job, "state": "tosubmit", "name": "slow"}]}
+
+
+# -- stopping ----------------------------------------------------------------------------------------------------------
+
+NEVER_S = 3600
+PATIENT = f"""from act.web import server
+server.STOP_S = {NEVER_S}
+from act.cli.actctl import main
+main()"""
+
+
+@pytest.fixture
+def patient_scene(tmp_path: Path, sqlite_template: Path, ca: TestCA) -> Iterator[Scene]:
+    cert, key = ca.host()
+    web = (
+        f"{ANY_PORT}<certificate>{cert}</certificate><key>{key}</key><processes>1</processes>"
+        f"<header_s>{NEVER_S}</header_s><stall_s>{NEVER_S}</stall_s>"
+    )
+    with scene_in(tmp_path, sqlite_template, ca, web=web) as scene:
+        yield scene
+
+
+@pytest.fixture
+def patient(patient_scene: Scene, ca: TestCA) -> Iterator[WebServer]:
+    """A server that waits for requests, those under way when it is to stop too, much longer than tests do."""
+    with WebServer(patient_scene.file, ca.ca_cert, program=("-c", PATIENT)) as server:
+        yield server
+        if server.process is not None and server.process.poll() is None:
+            server.stop(signal.SIGKILL)
+
+
+def test_it_stops_although_browsers_hold_connections_without_a_request(patient: WebServer) -> None:
+    silent, greeted, kept = patient.raw(), patient.tls(), patient.connection()
+    kept.request("GET", f"{V1}/health")
+    assert kept.getresponse().read()
+    assert patient.stop() == 0
+    assert kept.sock is not None
+    assert [answer_of(sock) for sock in (silent, greeted, kept.sock)] == [b"", b"", b""]
+
+
+def test_a_request_that_is_under_way_when_it_is_to_stop_is_answered(patient: WebServer, patient_scene: Scene) -> None:
+    alice = patient_scene.person("alice")
+    job = patient_scene.begin(alice)
+    idle, busy = patient.raw(), patient.tls()
+    head = f"PUT {V1}/jobs/{job}/inputs/run.sh HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(SCRIPT)}\r\n"
+    busy.sendall(f"{head}Authorization: Bearer {alice.token}\r\n\r\n".encode() + SCRIPT[:1])
+    assert patient.process is not None
+    patient.process.send_signal(signal.SIGTERM)
+    assert answer_of(idle) == b""
+    assert patient.process.poll() is None
+    busy.sendall(SCRIPT[1:])
+    assert answer_of(busy).startswith(b"HTTP/1.1 201 ")
+    assert patient.process.wait(PATIENCE_S) == 0
+    assert [i["name"] for i in patient_scene.call(alice, "GET", f"/jobs/{job}").json["inputs"]] == ["run.sh"]
