@@ -120,7 +120,8 @@ def is_held_by_ce(ad: Mapping[str, Any], policies: Mapping[int, Policy]) -> bool
 
 
 def is_to_look_again(ad: Mapping[str, Any], policies: Mapping[int, Policy], after_s: int) -> bool:
-    """Whether it is time to release such a job; it is held again if it is still held at the CE."""
+    """Whether it is time to release such a job. It is held again if it is still held at the CE, unless the submit
+    point's gridmanager had ended for want of other jobs: a new one releases what it finds held there."""
     since_s = ad.get("ServerTime", 0) - ad.get("EnteredCurrentStatus", 0)
     return is_held_by_ce(ad, policies) and since_s >= after_s and ad.get("NumHolds", 0) <= LOOKS_AT_MOST
 

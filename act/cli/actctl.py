@@ -138,11 +138,14 @@ def db_upgrade() -> None:
 
 
 @db.command("clone-identity")
+@click.option("--hold", is_flag=True, help="Submit nothing, until this command is given again without it.")
 @click.confirmation_option(prompt="Jobs that the original of this database has at CEs will be foreign here. Go on?")
-def db_clone_identity() -> None:
+def db_clone_identity(hold: bool) -> None:
     """Give a copied or restored database an identity of its own, and let it submit again."""
     database = Database(load_core().database.connect_url())
-    click.echo(f"new identity: {database.run('clone', meta.clone_identity)}")
+    migrate.check(database)
+    why = "'actctl db clone-identity --hold' was given; without --hold it lets submission go on" if hold else None
+    click.echo(f"new identity: {database.run('clone', lambda c: meta.clone_identity(c, hold=why))}")
 
 
 @main.group()
@@ -159,7 +162,7 @@ def config_check() -> None:
 
 
 @main.command()
-@click.option("--watch", type=float, metavar="S", help="Show again every S seconds.")
+@click.option("--watch", type=click.FloatRange(min=1), metavar="S", help="Show again every S seconds.")
 def status(watch: float | None) -> None:
     """Daemons, CEs and jobs by state, and what is wrong."""
     loaded = load_core()

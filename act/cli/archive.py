@@ -30,7 +30,7 @@ def archive() -> None:
 @click.option("--state", "states", multiple=True, help="That ended so; may be repeated.")
 @click.option("--newer", metavar="SPAN", help="That ended in the last 20min, 2h, 1d.")
 @click.option("--older", metavar="SPAN", help="That ended before that.")
-@click.option("--limit", default=100, show_default=True, help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", default=100, show_default=True, help="At most so many.")
 def find(
     names: Sequence[str], queue: str, states: Sequence[str], newer: str | None, older: str | None, limit: int
 ) -> None:

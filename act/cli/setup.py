@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from act import keys
-from act.config import CE, CORE_FILE, CoreConfig, load_core, template
+from act.config import CE, CORE_FILE, CORE_VARIABLE, CoreConfig, load_core, template
 from act.daemons import registry
 from act.daemons.lease import must_cover
 from act.db import migrate
@@ -17,6 +17,7 @@ from act.files import write_file
 from act.interfaces import plugin, plugins
 from act.master import DaemonSpec
 from act.model import CEAddress
+from act.xmlconfig import find
 
 
 def write_config(directory: Path, *, force: bool) -> Iterator[str]:
@@ -51,14 +52,16 @@ def prepare(config: CoreConfig) -> Iterator[str]:
 
 
 def check_config() -> list[str]:
-    """Read every configuration file; returns what was read. Raises ConfigError with all that is wrong."""
+    """Read every configuration file; returns their paths. Raises ConfigError with all that is wrong."""
     config = load_core()
+    config.database.connect_url()  # its password can be read
     registry.enabled(config)
     for name in ("call_s", "transfer_s"):
         must_cover(config.leases, f"timeouts/{name}", getattr(config.timeouts, name))
     if wrong := list(dict.fromkeys(_wrong_options(config))):
         raise ConfigError("\n".join(f"{CORE_FILE}: {what}" for what in wrong))
-    return list(dict.fromkeys([CORE_FILE, *(a.check_config() for a in plugins("act.app").values())]))
+    core = str(find(CORE_FILE, CORE_VARIABLE))
+    return list(dict.fromkeys([core, *(a.check_config() for a in plugins("act.app").values())]))
 
 
 def _wrong_options(config: CoreConfig) -> Iterator[str]:

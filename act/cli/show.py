@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
@@ -18,7 +17,7 @@ from act.states import CEJOB
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table; numbers to the right."""
+    """A table; numbers to the right, and whole, as people copy them."""
     rows = list(rows)
     if not rows:
         click.echo(f"{title}: none\n")
@@ -27,7 +26,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     body = [[_cell(c) for c in row] for row in rows]
     for n, column in enumerate(columns):
         numeric = bool(body) and all(row[n].replace(".", "").isdigit() or row[n] == "" for row in body)
-        made.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        made.add_column(column, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     for row in body:
         made.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False, markup=False)
@@ -36,7 +35,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 def _cell(value: object) -> str:
-    return "" if value is None else str(value)
+    """CEs and jobs may say anything: what does not print, and could steer the terminal, becomes blank."""
+    return "" if value is None else "".join(c if c.isprintable() else " " for c in str(value))
 
 
 def age(seconds: float | None) -> str:
@@ -68,7 +68,7 @@ def status(database: Database, config: CoreConfig) -> None:
     if stopped:
         click.secho(f"NOTHING IS SUBMITTED: {stopped}\n", fg="red", err=True)
     columns = ("host", "daemon", "pid", "last word", "passes", "moved", "last error")
-    table("Daemons", columns, [_daemon(d, config.alarms.silent_s) for d in daemons])
+    table("Daemons", columns, [_daemon(d, config.alarms.silent_s, clock) for d in daemons])
     _restarts(config)
     table("CEs", ("CE", "host", "state", "last error"), [_ce(ce, clock) for ce in all_ces])
     roles = {r.id: r.role for r in proxies.values()}
@@ -95,14 +95,18 @@ def _restarts(config: CoreConfig) -> None:
 
 
 def _proxies(config: CoreConfig, proxies: Mapping[str, AnyRow], clock: float) -> list[Sequence[object]]:
-    """One line for each role; also for those that are configured and have no proxy yet."""
-    lines: list[Sequence[object]] = [
-        (r.role, r.identity, r.fqans.replace("\n", " "), _left(r, clock), r.error) for r in proxies.values()
-    ]
-    missing = sorted({p.role for p in config.proxies.proxy} - set(proxies))
-    return lines + [
-        (role, None, None, None, "not made yet: 'actctl daemon proxy --once' tells why") for role in missing
-    ]
+    """One line for each role of the tower, also if it has no proxy yet; people's are many, and only counted."""
+    lines: list[Sequence[object]] = []
+    configured = list(dict.fromkeys(p.role for p in config.proxies.proxy))
+    for role in configured:
+        if r := proxies.get(role):
+            lines.append((role, r.identity, r.fqans.replace("\n", " "), _left(r, clock), r.error))
+        else:
+            lines.append((role, None, None, None, "not made yet: 'actctl daemon proxy --once' tells why"))
+    if others := [r for r in proxies.values() if r.role not in configured]:
+        good = sum(r.expires > clock for r in others)
+        lines.append((f"{len(others)} others", "of people, or no longer configured", None, None, f"{good} still good"))
+    return lines
 
 
 def _token(row: AnyRow | None, clock: float) -> Sequence[object]:
@@ -118,9 +122,9 @@ def _left(row: AnyRow, clock: float) -> str:
     return age(row.expires - clock) if row.expires > clock else "RUN OUT"
 
 
-def _daemon(row: AnyRow, silent_s: float) -> tuple[object, ...]:
+def _daemon(row: AnyRow, silent_s: float, clock: float) -> tuple[object, ...]:
     word = age(row.age_s) + (" SILENT" if row.age_s > silent_s else "")
-    error = f"{row.error} ({time.strftime('%H:%M:%S', time.gmtime(row.error_at))})" if row.error else ""
+    error = f"{row.error} ({age(clock - row.error_at)} ago)" if row.error else ""
     return row.host, row.name, row.pid, word, row.passes, row.moved, error
 
 

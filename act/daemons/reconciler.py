@@ -190,15 +190,17 @@ class Reconciler(Daemon):
         ours = meta.identity(connection)
         parsed = {t: p for t in tokens if (p := cejobs.parse_token(t)) and p[0] == ours}
         highest = meta.highest_cejob(connection)
-        if alien := [t for t, p in parsed.items() if p[1] > highest]:
+        rows = cejobs.get(connection, {p[1] for p in parsed.values()})
+        suspects = [t for t, p in parsed.items() if p[1] > highest or _never_given(rows.get(p[1]), t, p[2])]
+        anew = cejobs.with_event(connection, {parsed[t][1] for t in suspects}, Event.RELEASE)
+        if alien := [t for t in suspects if parsed[t][1] not in anew]:
             why = (
-                f"a CE has the job {alien[0]}, but this database never gave number {highest + 1}: it was restored "
-                "from a backup or copied. Nothing is submitted. See 'actctl db clone-identity'."
+                f"a CE has the job {alien[0]}, which this database never submitted: it was restored from a backup or "
+                "copied. Nothing is submitted. See 'actctl db clone-identity'."
             )
             log.error("%s", why)
             meta.stop(connection, why)
             return []
-        rows = cejobs.get(connection, {p[1] for p in parsed.values()})
         return [tokens[t] for t, p in parsed.items() if _is_orphan(rows.get(p[1]), t)]
 
     # -- delegations ---------------------------------------------------------------------------------------------
@@ -254,6 +256,14 @@ class Reconciler(Daemon):
 def _expired(rows: Iterable[AnyRow], state: str) -> list[Move]:
     deadline = DEADLINES[state]
     return [Move(r.id, state, deadline.event, deadline.why, version=r.version) for r in rows]
+
+
+def _never_given(row: AnyRow | None, token: str, submission: int) -> bool:
+    """Another database gave this token: a row's submissions are counted, and each has one token. Those of an attempt
+    that was released from quarantine are counted anew."""
+    if row is None:
+        return False
+    return bool(submission > row.submission or (submission == row.submission and token != row.token))
 
 
 def _is_orphan(row: AnyRow | None, token: str) -> bool:

@@ -263,8 +263,8 @@ class Runner:
             ces.set_full(connection, lane.ce_id, b.open_s)
 
     def _note(self, lane: Key, error: Exception) -> None:
-        where = f" CE {lane.ce_id}, credential {lane.proxy_id}:" if isinstance(lane, Lane) else f" {lane or ''}"
-        text = f"{self.daemon.name}:{where} {type(error).__name__}: {error}"
+        where = f"CE {lane.ce_id}, credential {lane.proxy_id}:" if isinstance(lane, Lane) else lane or ""
+        text = " ".join(filter(None, (f"{self.daemon.name}:", where, f"{type(error).__name__}: {error}")))
         log.warning("%s", text)
         metrics.trouble(error)
         with self._lock:

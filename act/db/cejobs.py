@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -319,6 +319,13 @@ def history(connection: Connection, kind: str, job_ids: Sequence[int]) -> Rows:
     return connection.execute(
         select(events).where(events.c.kind == kind, events.c.job_id.in_(job_ids)).order_by(events.c.job_id, events.c.id)
     ).all()
+
+
+def with_event(connection: Connection, ids: Collection[int], event: str) -> set[int]:
+    """Those attempts to which this has happened, or of which it was noted."""
+    e = events.c
+    query = select(e.job_id).where(e.kind == LEDGER.kind, e.job_id.in_(ids), e.event == event)
+    return set(connection.scalars(query)) if ids else set()
 
 
 def token_in(name: str) -> str:

@@ -73,13 +73,14 @@ def _cause(error: DBAPIError | PoolTimeout) -> str:
 class Database:
     """One database, shared by the threads of a process. Make it after forking.
 
-    url: SQLAlchemy form. pool: how many connections at most. statements: how many were sent so far.
+    url: SQLAlchemy form. pool: how many connections at most. answer_s: how long a server may take for a statement.
+    statements: how many were sent so far.
     """
 
-    def __init__(self, url: str | URL, *, pool: int = 20) -> None:
+    def __init__(self, url: str | URL, *, pool: int = 20, answer_s: int = 60) -> None:
         self.url = make_url(url)
         self.statements = 0
-        self.engine = _engine(self.url, pool)
+        self.engine = _engine(self.url, pool, answer_s)
         event.listen(self.engine, "before_cursor_execute", self._count)
 
     @property
@@ -174,10 +175,13 @@ def after_commit(connection: Connection, do: Callable[[], None]) -> None:
 
 
 def _told(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error)
+    text = str(getattr(error, "orig", None) or error)
+    if text == "unable to open database file":  # SQLite
+        return f"{text}: its directory is not there ('actctl init' makes it), or this account may not write to it"
+    return text
 
 
-def _engine(url: URL, pool: int) -> Engine:
+def _engine(url: URL, pool: int, answer_s: int) -> Engine:
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
             raise ConfigError("database: SQLite needs a file that all processes share, e.g. sqlite:///var/act.db")
@@ -195,8 +199,8 @@ def _engine(url: URL, pool: int) -> Engine:
             pool_timeout=30,
             connect_args={
                 "connect_timeout": 10,
-                "read_timeout": 60,
-                "write_timeout": 60,
+                "read_timeout": answer_s,
+                "write_timeout": answer_s,
                 "charset": "utf8mb4",
                 "init_command": "SET time_zone='+00:00', sql_mode='TRADITIONAL', innodb_lock_wait_timeout=20",
             },

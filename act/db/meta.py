@@ -37,11 +37,16 @@ def legal(connection: Connection, table: Any, states: Sequence[str]) -> None:
         connection.execute(insert(table), new)
 
 
-def clone_identity(connection: Connection) -> str:
-    """Give a copied database an identity of its own; jobs of the old one become foreign. Lets submission go on."""
+def clone_identity(connection: Connection, *, hold: str | None = None) -> str:
+    """Give a copied database an identity of its own; jobs of the old one become foreign. Lets submission go on.
+
+    hold: why it is stopped instead.
+    """
     new = secrets.token_hex(4)
     connection.execute(update(meta).where(meta.c.name == "db_id").values(value=new))
     connection.execute(delete(meta).where(meta.c.name == "stopped"))
+    if hold is not None:
+        stop(connection, hold)
     return new
 
 

@@ -163,7 +163,8 @@ def take_back(connection: Connection, kind: str, name: str, queue: str, what: st
     if row is None or not row.stands:
         return False
     connection.execute(update(orders).where(orders.c.id == row.id).values(until=now()))
-    moves.note(connection, EVENTS, [(row.id, "", f"{_text(row)} taken back: {why}")], who=who, event=RESUME)
+    told = f"{_text(row)} taken back: {why}" if why else f"{_text(row)} taken back"
+    moves.note(connection, EVENTS, [(row.id, "", told)], who=who, event=RESUME)
     return True
 
 

@@ -16,7 +16,7 @@ from act.db import cejobs as attempts
 from act.db import moves
 from act.db.engine import AnyRow, chunks
 from act.db.moves import Move
-from act.db.schema import candidates, cejobs, cequeues, ces, events
+from act.db.schema import candidates, cejobs, cequeues, ces
 from act.states import CEJOB, ENDED, IN_DOUBT, PLACELESS, Event
 
 Refused = dict[int, str]
@@ -24,6 +24,7 @@ VERBS = frozenset({Verb.REQUEUE, Verb.QUARANTINE, Verb.RELEASE, Verb.PRIORITY, V
 
 _BUSY = "it is in hand at this moment: try again"
 _UNSURE = "nobody knows for certain whether it has run, behind a submit point: kill it instead"
+_RUNS = "it may have begun to run, and must not run twice"
 _ON_ITS_WAY = "it is on its way to a CE: try again in a minute"
 _OVER = (*ENDED, "failed", "finished", "tofetch", "toclean", "archived")
 _ENDING = ("tocancel", "cancelling")
@@ -52,11 +53,12 @@ def order(
 
 def quarantine(connection: Connection, ids: Sequence[int], *, who: str, why: str) -> Refused:
     """No CE gets these until they are released; noted of one that is on its way to a CE, in case it comes back."""
+    hidden = _behind_submit_points(connection)
 
     def refuse(row: AnyRow) -> str:
         if row.state in IN_DOUBT:
             return "its end is wanted already" if row.wish == Event.CANCEL else ""
-        return "" if row.state in PLACELESS else _elsewhere(row, "requeue it first")
+        return "" if row.state in PLACELESS else _there(row, hidden)
 
     rows, refused = _sorted_out(connection, ids, refuse)
     wanted = [r.id for r in rows if r.state != "quarantined" and r.wish != Event.QUARANTINE]
@@ -83,7 +85,7 @@ def release(connection: Connection, ids: Sequence[int], *, who: str, why: str) -
 
 def requeue(connection: Connection, ids: Sequence[int], *, who: str, why: str) -> Refused:
     """They leave the CE that they wait at; see `never_ran` for what may come of that."""
-    ordered = _with_event(connection, ids, Event.REQUEUE)
+    ordered = attempts.with_event(connection, ids, Event.REQUEUE)
     hidden = _behind_submit_points(connection)
 
     def refuse(row: AnyRow) -> str:
@@ -93,7 +95,7 @@ def requeue(connection: Connection, ids: Sequence[int], *, who: str, why: str) -
             return "its end is wanted already" if row.wish == Event.CANCEL else ""
         if row.state in _ENDING:
             return "" if row.id in ordered else "it is being ended already"
-        return _elsewhere(row, "it may have begun to run, and must not run twice")
+        return _elsewhere(row, _RUNS)
 
     rows, refused = _sorted_out(connection, ids, refuse)
     wanted = [r.id for r in rows if r.state not in (*PLACELESS, *_ENDING) and r.wish != Event.REQUEUE]
@@ -109,7 +111,7 @@ def never_ran(connection: Connection, rows: Collection[AnyRow]) -> set[int]:
     these may have a successor.
     """
     quiet = {r.id: r for r in rows if r.state == "cancelled" and not (r.node or r.wall_s) and r.exit_code is None}
-    ordered = _with_event(connection, quiet, Event.REQUEUE)
+    ordered = attempts.with_event(connection, quiet, Event.REQUEUE)
     if not ordered:
         return set()
     hidden = _behind_submit_points(connection)
@@ -158,12 +160,13 @@ def relocate(connection: Connection, ids: Sequence[int], cequeue_ids: Sequence[i
     places: dict[str, list[int]] = {}
     for i, place in sorted(there.items()):
         places.setdefault(place.flavour, []).append(i)
+    hidden = _behind_submit_points(connection)
 
     def refuse(row: AnyRow) -> str:
         if row.state in IN_DOUBT:
             return _ON_ITS_WAY
         if row.state not in PLACELESS:
-            return _elsewhere(row, "requeue it first")
+            return _there(row, hidden)
         types = ", ".join(sorted(places)) or "no known CE"
         return "" if row.flavour in places else f"it is written for a CE of type {row.flavour}, not for {types}"
 
@@ -214,15 +217,13 @@ def _elsewhere(row: AnyRow, at_ce: str) -> str:
     return "its attempt has ended" if row.state in _OVER else f"it is '{row.state}' at a CE: {at_ce}"
 
 
+def _there(row: AnyRow, hidden: Collection[int]) -> str:
+    """Why what is at a CE cannot be kept or sent elsewhere, with what can be done. hidden: CEs behind submit points."""
+    if row.state not in ("submitted", "holding"):
+        return _elsewhere(row, _RUNS)
+    return _UNSURE if row.ce_id in hidden else _elsewhere(row, "requeue it first")
+
+
 def _behind_submit_points(connection: Connection) -> set[int]:
     """The CEs whose word on a job comes through another service."""
     return set(connection.scalars(select(ces.c.id).where(ces.c.submit_point != "")))
-
-
-def _with_event(connection: Connection, ids: Collection[int], event: str) -> set[int]:
-    if not ids:
-        return set()
-    query = select(events.c.job_id).where(
-        events.c.kind == attempts.LEDGER.kind, events.c.job_id.in_(ids), events.c.event == event
-    )
-    return set(connection.scalars(query))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import trial
 from tests.needs import need, unavailable
 from tests.services import systemd
 from tests.services.systemd import Host
@@ -36,6 +38,39 @@ ATLAS = """<config>
 ALL_RUN = re.compile(r"(\d+) of \1 daemons run")
 AS_ACT = ("runuser", "-u", "act", "--", "env", "ACTCONFIGARC=/etc/act/aCTConfigARC.xml",
           "ACTCONFIGATLAS=/etc/act/aCTConfigATLAS.xml", "/opt/act/bin/actctl")  # fmt: skip
+TRIAL = Path("/var/lib/act/trial")
+TRIAL_CORE = trial.CORE.format(daemons="", **trial.NUMBERS) + (
+    f"<web><bind>127.0.0.1:{PORT}</bind><secret_file>{TRIAL}/state/web.secret</secret_file></web>"
+)
+JOBS = 8
+WORLD = f"""
+import json, time
+from pathlib import Path
+from act_atlas.trial import World
+with World(Path("{TRIAL}")) as world:
+    world.start_panda("--adder", "1")
+    world.configure(
+        {{"QUEUE": [world.start_ce("ce", "--slots", "3")]}}, core={TRIAL_CORE!r},
+        database="sqlite:///{TRIAL}/act.db", panda={trial.PANDA!r}, atlas={trial.ATLAS!r})
+    world.order("QUEUE", count={JOBS}, seconds=6)
+    told = Path("{TRIAL}/stories.json")
+    while True:
+        told.with_suffix(".new").write_text(json.dumps([story["status"] for story in world.stories().values()]))
+        told.with_suffix(".new").replace(told)
+        time.sleep(0.5)
+"""  # PanDA, and a CE that runs its jobs
+COUNT = "SELECT COUNT(*), MAX(submission) FROM cejobs"
+DOWNGRADE = f"""
+from alembic import command
+from act.db import migrate
+from act.db.engine import Database
+own = migrate.config()
+with Database("sqlite:///{TRIAL}/act.db").engine.connect() as connection:
+    own.attributes["connection"] = connection
+    for revision in ("core_0002", "atlas_0002"):
+        command.downgrade(own, revision)
+    connection.commit()
+"""
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="units")]
 
@@ -177,6 +212,54 @@ def test_reload_replaces_the_daemons_unless_the_configuration_is_wrong(tower: Ho
     tower.run("systemctl", "reload", "act")
     until(lambda: len(daemons()) == len(before) and not daemons() & before)
     assert tower.show("act", "MainPID") == master
+
+
+@pytest.fixture
+def working(host: Host) -> Iterator[Host]:
+    """A host on which a PanDA and a CE run too, and whose tower has jobs in all stages of their lives."""
+    (host.root / "var/lib/act/world.py").write_text(WORLD)
+    host.run("systemd-run", "--unit=world", "--uid=act", "/opt/act/bin/python", "/var/lib/act/world.py")
+    until(lambda: (host.root / f".{TRIAL}/stories.json").exists())
+    for name in ("aCTConfigARC.xml", "aCTConfigATLAS.xml"):
+        (host.root / "etc/act" / name).write_text((host.root / f".{TRIAL}" / name).read_text())
+    host.run(*AS_ACT, "init", "--directory", "/etc/act")
+    host.run("systemctl", "reset-failed")
+    host.run("systemctl", "start", "act")
+    until(lambda: {"running", "starting"} <= set(stories(host)))
+    yield host
+    host.run("systemctl", "stop", "act.target", "act", "act-web", "world")
+
+
+def stories(host: Host) -> list[str]:
+    """How PanDA's jobs are."""
+    told: list[str] = json.loads((host.root / f".{TRIAL}/stories.json").read_text())
+    return told
+
+
+def test_an_upgrade_with_jobs_under_way_loses_none_and_runs_each_once(working: Host) -> None:
+    """Step by step as the section Upgrade of docs/operations.md; what pip brings was there before."""
+    working.run("systemctl", "reload", "act")
+    until(lambda: ALL_RUN.fullmatch(working.show("act", "StatusText")))
+    working.run("systemctl", "stop", "act.target", "act", "act-web")
+    assert set(stories(working)) != {"finished"}
+
+    newest = next((working.root / "opt/act/lib").rglob("core_0003.py"))
+    newest.rename(newest.with_suffix(".away"))  # as in the release before
+    assert working.call("systemctl", "start", "act").returncode != 0
+    assert "core_0003, which this release does not know: install the newer release" in working.journal("--unit=act")
+    newest.with_suffix(".away").rename(newest)
+
+    working.run("runuser", "-u", "act", "--", "/opt/act/bin/python", "-c", DOWNGRADE)
+    assert working.call("systemctl", "start", "act").returncode != 0
+    assert working.show("act", "ExecMainStatus") == "78"
+    assert "has schema atlas_0002" in working.journal("--unit=act")
+
+    working.run("runuser", "-u", "act", "--", "/opt/act/bin/actctl", "config", "check")
+    assert "core_0003" in working.run("runuser", "-u", "act", "--", "/opt/act/bin/actctl", "db", "upgrade")
+    working.run("systemctl", "start", "act.target")
+    until(lambda: stories(working) == ["finished"] * JOBS)
+    query = f"import sqlite3; c = sqlite3.connect('{TRIAL}/act.db'); print(*c.execute('{COUNT}').fetchone())"
+    assert working.run("python3", "-c", query) == f"{JOBS} 1"
 
 
 def test_a_wrong_configuration_is_not_tried_again_and_rings_the_alarm(tower: Host) -> None:

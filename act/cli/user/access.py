@@ -51,9 +51,10 @@ def proxy(tool: Tool, path: Path | None, lifetime: str | None, for_login: bool) 
 @click.command()
 @click.option("--token-file", metavar="FILE", help='A file with the token; "-": the standard input.')
 @click.option("--oidc-agent", "account", metavar="ACCOUNT", help="Ask oidc-agent for a token of this account.")
+@click.option("--audience", default="", metavar="URL", help="Let it be a token for this tower, if it insists on that.")
 @click.option("--status", is_flag=True, help="Only tell whether there is a session and whose.")
 @pass_tool
-def login(tool: Tool, token_file: str | None, account: str | None, status: bool) -> None:
+def login(tool: Tool, token_file: str | None, account: str | None, audience: str, status: bool) -> None:
     """Open a session with a token (OIDC, WLCG).
 
     Without options the token is looked for in BEARER_TOKEN, BEARER_TOKEN_FILE, $XDG_RUNTIME_DIR/bt_u<uid> and
@@ -61,12 +62,14 @@ def login(tool: Tool, token_file: str | None, account: str | None, status: bool)
 
     \b
     actcli login --token-file ~/token
-    actcli login --oidc-agent wlcg
+    actcli login --oidc-agent wlcg --audience https://act.example.org
     """
+    if audience and not account:
+        raise click.UsageError("--audience goes with --oidc-agent: a token that is there already has its audience")
     if status:
         _tell_identity(tool.api().info())
         return
-    token, source = _token(token_file, account)
+    token, source = _token(token_file, account, audience)
     if not token:
         raise CredentialError("there is no token in the usual places: give --token-file FILE or --oidc-agent ACCOUNT")
     from act.cli.user.credentials import expiry
@@ -78,11 +81,11 @@ def login(tool: Tool, token_file: str | None, account: str | None, status: bool)
         click.echo(f"the token from {source} lasts {units.span(end - time.time())}")
 
 
-def _token(token_file: str | None, account: str | None) -> tuple[str, str]:
+def _token(token_file: str | None, account: str | None, audience: str) -> tuple[str, str]:
     from act.cli.user import credentials
 
     if account:
-        return credentials.ask_oidc_agent(account), "oidc-agent"
+        return credentials.ask_oidc_agent(account, audience), "oidc-agent"
     if token_file == "-":
         return sys.stdin.read().strip(), "the standard input"
     if token_file:

@@ -107,9 +107,13 @@ def read_token(path: Path) -> str:
     return token
 
 
-def ask_oidc_agent(account: str) -> str:
-    """A fresh token of an account that oidc-agent has. Raises CredentialError."""
-    command = ["oidc-token", account]
+def ask_oidc_agent(account: str, audience: str = "") -> str:
+    """A fresh token of an account that oidc-agent has. Raises CredentialError.
+
+    audience: that it must be for; "": as the issuer likes, as oidc-agent forgets the one of the account.
+    """
+    # without --force-new it may be one that it had before, with moments left, or that its issuer has since taken back
+    command = ["oidc-token", account, "--force-new", *([f"--aud={audience}"] if audience else [])]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=OIDC_AGENT_S, check=False)
     except FileNotFoundError as error:

@@ -12,8 +12,8 @@ import click
 
 from act.cli.user import show
 from act.cli.user.errors import SOME_FAILED, NothingMatched, Unreachable
-from act.cli.user.selection import Selection, only_id
-from act.cli.user.tool import Tool, choosing, chosen, complain, note, pass_tool
+from act.cli.user.selection import Selection
+from act.cli.user.tool import Tool, choosing, chosen, complain, note, one, pass_tool
 
 if TYPE_CHECKING:
     from act.cli.user.api import Api, Live
@@ -149,7 +149,8 @@ def cat(tool: Tool, job_id: str, file: str | None, follow: bool, stream: str) ->
     actcli cat -f 17
     actcli cat 17 logs/run.log
     """
-    name, api, number = file or stream, tool.api(), only_id(job_id)
+    number = one(job_id)
+    name, api = file or stream, tool.api()
     out, begin = _Counted(sys.stdout.buffer), time.monotonic()
     for live in _looks(api, number, name, out, follow):
         waited = time.monotonic() - begin > FIRST_LOOK_S
@@ -196,10 +197,11 @@ def explain(tool: Tool, job_id: str) -> None:
 
     What happened to it, what it waits for, and what comes next.
     """
-    for number, story in enumerate(tool.api().explain(only_id(job_id))):
+    wanted = one(job_id)
+    for number, story in enumerate(tool.api().explain(wanted)):
         if number:
             click.echo()
         title = show.printable(str(story["title"]))
         click.echo(click.style(title, bold=True) if show.coloured() else title)
         for line in story["lines"]:
-            click.echo(f"  {show.printable(str(line))}")
+            click.echo(show.paragraph(show.printable(str(line))))

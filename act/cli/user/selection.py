@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from act.cli.user.errors import Refused
-
 LONGEST_QUERY = 2000  # of the list of ids in a URL; servers refuse long first lines
 MOST_IDS = 5000  # in one request
 LARGEST_RANGE = 100_000
@@ -131,7 +129,7 @@ def array(text: str) -> list[int]:
 
 
 def only_id(word: str) -> int:
-    """The id of a command for a single job. Raises Refused."""
+    """The id of a command for a single job. Raises ValueError."""
     if not word.isdecimal():
-        raise Refused(f"'{word}' is no job id: this command takes one number, as actcli stat shows it")
+        raise ValueError(f"'{word}' is no job id: this command takes one number, as actcli stat shows it")
     return int(word)

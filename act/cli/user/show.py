@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -153,6 +154,14 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """A text whose characters that do not print are blanks."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def paragraph(text: str) -> str:
+    """A line that stands in; wrapped at words where it goes to a terminal."""
+    width = terminal_width()
+    if width is None:
+        return f"  {text}"
+    return textwrap.fill(text, max(40, width), initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False)
 
 
 def coloured(stream: Any = None) -> bool:

@@ -13,7 +13,7 @@ import click
 
 from act.cli.user import config
 from act.cli.user.errors import NotAuthenticated
-from act.cli.user.selection import Selection, select
+from act.cli.user.selection import Selection, only_id, select
 
 if TYPE_CHECKING:
     from act.cli.user.api import Api
@@ -105,3 +105,11 @@ def chosen(ids: Sequence[str], more: Sequence[str], name: str, states: Sequence[
     if must and selection.everything and not everything:
         raise click.UsageError(f"which jobs? Give ids (17 20-25), --name or --state; 'actcli {must} --all' means all")
     return selection
+
+
+def one(word: str) -> int:
+    """The id of the only job that a command line means."""
+    try:
+        return only_id(word)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error

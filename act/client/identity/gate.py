@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from act.client.db import people as rows
 from act.client.identity.caller import Caller, groups_of
-from act.client.identity.errors import Unauthorised
+from act.client.identity.errors import Forbidden, Unauthorised
 from act.client.identity.handover import Handovers, Offer
 from act.client.identity.issuers import Issuers, Visitor
 from act.client.identity.sessions import AGAIN, Signer, issuer_of
@@ -48,7 +48,14 @@ class Gate:
         return self._handovers.accept(claims.id, cert)
 
     def abandon(self, token: str) -> None:
-        """End what the token stands for: a hand-over, with the session it led to, or a session. Raises Unauthorised."""
+        """End what the token stands for: a hand-over, with the session it led to, or a session.
+
+        Raises Unauthorised, SourceUnreachable, and Forbidden for an issuer's token, which is not ours to end.
+        """
+        issuer = issuer_of(token)
+        if not self._signer.made_by(issuer):
+            self._issuers.read(token, issuer)
+            raise Forbidden(f"This token is of {issuer}, which alone can end it before it expires")
         claims = self._signer.read(token)
 
         def work(connection: Connection) -> None:
