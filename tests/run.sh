@@ -29,11 +29,11 @@ fi
 group() {
     local said code=0
     if [ "$1" = others ]; then
-        "$python" -m pytest -n 4 --dist worksteal -m "not real and not pace" tests/acceptance tests/faults \
+        "$python" -m pytest -n 4 --dist worksteal --durations=12 -m "not real and not pace" tests/acceptance tests/faults \
             tests/browser tests/contract tests/integration tests/unit
         return
     fi
-    said=$("$python" -m pytest -m "real and not pace and group(name='$1')" tests/contract tests/acceptance \
+    said=$("$python" -m pytest --durations=6 -m "real and not pace and group(name='$1')" tests/contract tests/acceptance \
         tests/integration 2>&1) || code=$?
     echo "$said"
     return $code

@@ -6,15 +6,18 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 export DEBIAN_FRONTEND=noninteractive
 
-# gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient; systemd, dbus: what the units are tried with;
-# chromium, chromium-driver: what the pages are looked at with; prometheus: promtool; the last line: for tests/grid.
-packages=(mariadb-server-core mariadb-client-core
+# mariadb-client, sqlite3: what backups are made with; gcc, python3-dev, pkg-config, libmariadb-dev: to build mysqlclient;
+# systemd, dbus: what the units are tried with;
+# chromium, chromium-driver: what the pages are looked at with; prometheus: promtool;
+# nodejs, oidc-agent-cli: an OIDC issuer and what people log in there with; the last line: for tests/grid.
+packages=(mariadb-server-core mariadb-client sqlite3
     xrootd-server xrootd-plugins xrootd-server-plugins
     voms-server voms-mysql-plugin voms-clients nordugrid-arc-client
     gcc python3-dev python3-venv pkg-config libmariadb-dev
     systemd dbus
     chromium chromium-driver
     prometheus
+    nodejs oidc-agent-cli
     debootstrap openssl curl procps util-linux mount)
 command -v npm >/dev/null || packages+=(npm)
 
@@ -28,6 +31,19 @@ get_axe() {
     (cd "$made" && npm pack --silent "axe-core@$version" >/dev/null && tar -xzf axe-core-*.tgz)
     mv -T "$made/package" "$cache/axe-core-$version"
     rm -rf "$made"
+}
+
+# oidc-provider, an issuer of tokens (tests/services/oidc.py): what its lock file pins, and nothing of it is run here.
+get_oidc_provider() {
+    local pinned=$PWD/services/oidc-provider cache=${XDG_CACHE_HOME:-$HOME/.cache}/act-tests digest made
+    digest=$(sha256sum "$pinned/package-lock.json")
+    [ ! -d "$cache/oidc-provider-${digest:0:16}" ] || return 0
+    echo "setup.sh: fetching oidc-provider"
+    mkdir -p "$cache"
+    made=$(mktemp -d "$cache/oidc-XXXXXX")
+    cp "$pinned"/package*.json "$made"
+    (cd "$made" && npm ci --silent --ignore-scripts --no-audit --no-fund >/dev/null)
+    mv -T "$made" "$cache/oidc-provider-${digest:0:16}"
 }
 
 missing=()
@@ -55,4 +71,5 @@ if [ ${#missing[@]} -gt 0 ]; then
     rm -f "$log"
 fi
 get_axe
+get_oidc_provider
 [ "${1:-}" = --packages-only ] || grid/install.sh

@@ -10,7 +10,7 @@ from pathlib import Path
 from act import keys
 from act.config import CoreConfig
 from act.doctor import measures
-from act.doctor.check import Check, Examination, bad, good, warning
+from act.doctor.check import Check, Examination, Verdict, bad, good, warning
 from act.errors import CredentialError
 
 Look = Callable[[str, Path, str], Iterator[Check]]
@@ -68,7 +68,10 @@ def sealing_key(config: CoreConfig) -> Iterator[Check]:
         todo = "bring it back from its backup; for a new tower 'actctl init' makes one"
         yield bad("key file", f"{path} is not there", todo)
         return
-    yield from secret("key file", path, account(config))
+    seen = list(secret("key file", path, account(config)))
+    yield from seen
+    if any(check.verdict is Verdict.BAD for check in seen):  # it may be the right one
+        return
     try:
         keys.seal(b"", path)
     except CredentialError as error:

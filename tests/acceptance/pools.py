@@ -19,12 +19,12 @@ GRID_CE, DIRECT_CE, POOL_CE = "localhost:{b}", "127.0.0.1:{b}", "localhost:{a}"
 CONDOR = f"""<ces>
 <submit_point name="condorA@grid.test"><flavour>condor</flavour><option name="owner" value="gridprod"/>
   <option name="condor_config" value="{{config}}"/><option name="submit_collector" value="localhost:{{a}}"/>
-  <option name="hold_release_after_s" value="5"/></submit_point>
+  <option name="hold_release_after_s" value="15"/></submit_point>
 <ce url="{GRID_CE}"><option name="schedd" value="condorB@grid.test"/></ce>
 <ce url="{POOL_CE}"><option name="route" value="pool"/></ce>
 <ce url="{DIRECT_CE}"><direct>true</direct><option name="schedd" value="condorB@grid.test"/>
   <option name="condor_config" value="{{config}}"/><option name="collector" value="localhost:{{b}}"/>
-  <option name="hold_release_after_s" value="5"/></ce>
+  <option name="hold_release_after_s" value="15"/></ce>
 </ces>"""
 
 

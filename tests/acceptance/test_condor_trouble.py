@@ -14,6 +14,7 @@ from act_atlas.demo.picture import Picture
 from act_atlas.demo.run import complaints
 from tests.acceptance.pools import Pools, attempt, away, jobs_at, left_in_queues
 from tests.acceptance.trial import Trial
+from tests.grid.control import Grid, GridError
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.group(name="pools")]
 
@@ -90,7 +91,7 @@ def test_what_becomes_of_jobs_is_told_when_the_site_holds_or_removes_them(real_t
     for i in held.values():
         assert "somebody holds it: the site looks at it" in trial.explained(i)
         grid.run("condorB", "condor_qedit", job_of[i], "RequestCpus", "1")
-        grid.run("condorB", "condor_release", job_of[i])
+        release(grid, "condorB", job_of[i])
     picture = trial.settle(WITHIN_S)
     assert "Job disappeared from remote schedd" in trial.explained(removed[GRID])
     assert "the site throws it out" in trial.explained(removed[DIRECT])
@@ -103,6 +104,15 @@ def set_up(trial: Trial, **more: object) -> Trial:
     pools = Pools(trial.grid)
     trial.set_up({GRID: [pools.grid], DIRECT: [pools.direct]}, more=pools.settings, **more)  # type: ignore[arg-type]
     return trial
+
+
+def release(grid: Grid, pool: str, job: str) -> None:
+    """Unless the submit point was faster: a gridmanager that starts anew releases what it finds held at the CE."""
+    try:
+        grid.run(pool, "condor_release", job)
+    except GridError as error:
+        if "not held to be released" not in str(error):
+            raise
 
 
 def states(picture: Picture) -> Counter[str]:

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select, update
 from act.db.schema import delegations, proxies
 from act_atlas.db import pandajobs
 from act_atlas.panda import PandaServer, connect
-from tests.faults.scene import FINAL, Scene, Want
+from tests.faults import operated
+from tests.faults.scene import FINAL, Plan, Scene, Want
 
 SLOW_S = 0.05
 OUTAGE_S = 1.0
@@ -33,16 +34,15 @@ def _nothing(scene: Scene) -> None:
 class Course:
     """begin: called before the tower starts; lasting: how CEs misbehave as long as the trouble lasts; later: called
     all the time until it returns True, which means that what it is for has happened. loses: jobs may get lost between
-    PanDA and the tower.
+    PanDA and the tower. whole: daemons are killed in it at all points, those of the calm course too.
     """
 
     begin: Callable[[Scene], None] = _nothing
     lasting: Sequence[Mapping[str, Any]] = ()
     later: Callable[[Scene], bool] | None = None
-    pilot_args: str = ""
-    ce_options: Mapping[str, Any] = field(default_factory=dict)
-    call_s: float = 5.0
+    plan: Plan = field(default_factory=Plan)
     loses: bool = False
+    whole: bool = False
 
 
 def _rules(*rules: Mapping[str, Any]) -> Callable[[Scene], None]:
@@ -129,17 +129,18 @@ COURSES = {
     "answer left over": Course(_left_over),
     "answer to create lost": Course(_rules(_new("cut-after", times=2))),  # of the tower's jobs, and of the person's
     "create failed": Course(_rules(_new("error-before"))),
-    "create came late": Course(_rules(_new("late", seconds=6.0)), call_s=PATIENCE_S),
+    "create came late": Course(_rules(_new("late", seconds=6.0)), plan=Plan(call_s=PATIENCE_S)),
     "create unclear": Course(lasting=({"path": "action=info", "action": "cut-after"},)),
     "arming failed": Course(_rules({"method": "PUT", "path": "/session/", "action": "error-before"})),
-    "staging failed": Course(pilot_args="--sim-stagein-fails=1"),
+    "staging failed": Course(plan=Plan(pilot_args="--sim-stagein-fails=1")),
     "answer to acquire lost": Course(_lost_acquire, loses=True),
     "refused": Course(_refused),
-    "full": Course(later=_full_no_more, ce_options={"max_total": 0}),
+    "full": Course(later=_full_no_more, plan=Plan(ce_options={"max_total": 0})),
     "proxy renewed": Course(later=_old_proxy),
     "job lost": Course(_long_job, later=_lose_job),
     "garbage": Course(lasting=({"path": "action=status", "action": "garbage"},)),
-    "told to speak": Course(later=_told_to_speak, ce_options={"run_s": 3.0}),
+    "told to speak": Course(later=_told_to_speak, plan=Plan(ce_options={"run_s": 3.0})),
+    "operated": Course(operated.begin, later=operated.later, plan=operated.PLAN, whole=True),
 }
 
 

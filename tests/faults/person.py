@@ -8,33 +8,56 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificates
 
 from act import faults
+from act.client.db import attempts_of
 from act.client.identity import Caller, Gate
 from act.client.jobs import Jobs
 from act.client.model import Confirmed, Filter, JobRow, NewJob, Submitted
+from act.client.tables import LEDGER
 from act.config import CoreConfig
+from act.db import cejobs
 from act.db.engine import Database
 from act.errors import StorageUnavailable
 from act.storage import Store
 from act.x509 import sign_request
+from tests import truth
 
 NAME = "person"
 SUBJECT = "/O=act/CN=alice"
 PROXY = "alice.pem"  # a file beside the configuration
 DAY_S = 86400.0
-ABANDONED = "user-abandoned"
-# Name of a job -> its CE and arguments. PARKED waits at its CE until the person wants its end.
-JOBS = {"user-good": ("one", "-"), "user-bad": ("one", "--sim-exit=3"), "user-parked": ("parking", "-"),
-        ABANDONED: ("one", "-")}  # fmt: skip
+ERRANDS_FILE = "errands.json"
+
+
+class Errand(NamedTuple):
+    """A job of the person's: its CE and arguments. end: how it is shown when it is over, "" for one that is given up
+    before it is submitted; runs: how often it is executed; attempts: so many before its end counts.
+    """
+
+    name: str
+    ce: str
+    arguments: str = "-"
+    end: str = "done"
+    runs: int = 1
+    attempts: int = 1
+
+
+# The parked one waits at its CE until the person wants its end.
 PARKED = "user-parked"
-ENDS = {"user-good": "done", "user-bad": "donefailed", PARKED: "cancelled"}
+ERRANDS = (
+    Errand("user-good", "one"),
+    Errand("user-bad", "one", "--sim-exit=3", "donefailed"),
+    Errand(PARKED, "parking", end="cancelled", runs=0),
+    Errand("user-abandoned", "one", end="", runs=0, attempts=0),
+)
 AT_THE_CE = ("submitted", "holding")
 OUTPUTS = ("out.txt", "stdout.txt")
 INPUTS = ("data.txt", "run.sh")
@@ -50,7 +73,8 @@ class Person:
     def __init__(self, config: CoreConfig, directory: Path) -> None:
         self._proxy, self._notes = (directory / PROXY).read_bytes(), directory / NAME
         self._notes.mkdir(exist_ok=True)
-        db = Database(config.database.connect_url(), pool=2)
+        self._errands = errands(directory)
+        self._db = db = Database(config.database.connect_url(), pool=2)
         self._gate = Gate(config, db)
         self._jobs = Jobs(config, db, faults.port("store", Store(config.paths.store_dir), StorageUnavailable))
 
@@ -66,8 +90,8 @@ class Person:
         rows = {r.name: r for r in self._jobs.find(caller, Filter(ids=tuple(ids)))}
         if rows[PARKED].shown in AT_THE_CE:
             return len(self._jobs.kill(caller, Filter(ids=(rows[PARKED].id,))))
-        if all(rows[name].state in ("finished", "failed", "cancelled") for name in ENDS):
-            return self._note("got", {name: self._get(caller, rows[name]) for name in ENDS})
+        if all(_is_over(rows[errand.name], errand) for errand in self._errands if errand.end):
+            return self._note("got", {name: self._get(caller, row) for name, row in rows.items()})
         return 0
 
     def _hand_over(self) -> str:
@@ -79,17 +103,17 @@ class Person:
 
     def _submit(self, caller: Caller) -> list[int]:
         """Ids of the jobs that are the tower's now."""
-        new = [NewJob(JOB.format(name=n, arguments=a), "xrsl", (ce,), INPUTS) for n, (ce, a) in JOBS.items()]
-        ids = {}
-        for name, answer in zip(JOBS, self._jobs.submit(caller, new, key="once"), strict=True):
+        new = [NewJob(JOB.format(name=e.name, arguments=e.arguments), "xrsl", (e.ce,), INPUTS) for e in self._errands]
+        ids, given_up = [], []
+        for errand, answer in zip(self._errands, self._jobs.submit(caller, new, key="once"), strict=True):
             assert isinstance(answer, Submitted), answer
-            ids[name] = answer.id
+            (ids if errand.end else given_up).append(answer.id)
             for file in INPUTS if answer.state == "begun" else ():
-                self._jobs.upload(caller, answer.id, file, io.BytesIO(f"{file} of {name}".encode()))
-        self._jobs.kill(caller, Filter(ids=(ids.pop(ABANDONED),)))
-        confirmed = self._jobs.confirm_ids(caller, list(ids.values()))
+                self._jobs.upload(caller, answer.id, file, io.BytesIO(f"{file} of {errand.name}".encode()))
+        self._jobs.kill(caller, Filter(ids=tuple(given_up)))
+        confirmed = self._jobs.confirm_ids(caller, ids)
         assert all(isinstance(answer, Confirmed) for answer in confirmed), confirmed
-        return list(ids.values())
+        return ids
 
     def _get(self, caller: Caller, row: JobRow) -> Mapping[str, Any]:
         """What `judge` looks at."""
@@ -98,7 +122,19 @@ class Person:
             with self._jobs.open_result(caller, row.id, file.name) as (body, _):
                 files[file.name] = body.read().decode()
         return {"shown": row.shown, "error": row.error, "ce_job_id": row.ce_job_id, "attempts": row.attempts,
-                "files": files}  # fmt: skip
+                "files": files, "events": self._events(row.id),
+                "explained": truth.words(os.environ, f"client:{row.id}")}  # fmt: skip
+
+    def _events(self, job_id: int) -> list[str]:
+        """What happened to the job, and to its attempts."""
+
+        def read(connection: Any) -> list[str]:
+            attempts = [a.id for a in attempts_of(connection, [job_id])]
+            rows = [*cejobs.history(connection, LEDGER.kind, [job_id]),
+                    *cejobs.history(connection, cejobs.LEDGER.kind, attempts)]  # fmt: skip
+            return [f"{r.event} {r.who}" for r in rows]
+
+        return self._db.read("history", read)
 
     def _note(self, what: str, value: object) -> int:
         part = self._notes / f".{what}"
@@ -112,20 +148,40 @@ def _noted(notes: Path, what: str) -> Any:
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def _is_over(row: JobRow, errand: Errand) -> bool:
+    return row.state in ("finished", "failed", "cancelled") and row.attempts >= errand.attempts
+
+
+def hand_out(directory: Path, wanted: Sequence[Errand]) -> None:
+    """What the person is to have done."""
+    (directory / ERRANDS_FILE).write_text(json.dumps(wanted))
+
+
+def errands(directory: Path) -> list[Errand]:
+    """As handed out."""
+    return [Errand(*errand) for errand in json.loads((directory / ERRANDS_FILE).read_text())]
+
+
 def is_done(directory: Path) -> bool:
     """Whether the person has seen the ends of all jobs, and their files."""
     return _noted(directory / NAME, "got") is not None
 
 
+def got(directory: Path) -> dict[str, dict[str, Any]]:
+    """What the person got of each job, by name."""
+    found: dict[str, dict[str, Any]] = _noted(directory / NAME, "got")
+    return found
+
+
 def judge(directory: Path, executions: Mapping[str, int]) -> None:
     """Every job ran as often as it should, ended right, and what it made came back. executions: by names at CEs."""
-    told = _noted(directory / NAME, "got")
-    for name in JOBS:
-        ran = sum(n for full, n in executions.items() if full.startswith(name))
-        wanted = 0 if name in (PARKED, ABANDONED) else 1
-        assert ran == wanted, f"{name} ran {ran} times: {told}"
-    for name, end in ENDS.items():
-        found = told[name]
+    told = got(directory)
+    for errand in errands(directory):
+        ran = sum(n for full, n in executions.items() if full.startswith(errand.name))
+        assert ran == errand.runs, f"{errand.name} ran {ran} times: {told}"
+        if not errand.end:
+            continue
+        found = told[errand.name]
         content = {n: f"pretended output {n} of job {found['ce_job_id']}\n" for n in OUTPUTS}
-        assert (found["shown"], found["attempts"]) == (end, 1), found
-        assert found["files"] == (content if name != PARKED else {}), found
+        assert (found["shown"], found["attempts"]) == (errand.end, errand.attempts), found
+        assert found["files"] == (content if errand.runs else {}), found

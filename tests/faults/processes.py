@@ -1,4 +1,5 @@
-"""The tower's daemons, and a person, as processes: those under test alone in theirs, all others together in one.
+"""The tower's daemons, a person, and an operator, as processes: those under test alone in theirs, all others together
+in one.
 
 They are forked from a small server without threads that has loaded everything already, so that a kill -9 hits one
 daemon and nothing else, and a process costs next to nothing.
@@ -18,34 +19,47 @@ from pathlib import Path
 
 from act import log
 from act.config import CoreConfig, load_core
-from act.daemons import registry
+from act.daemons import registry, report
 from act.daemons.runner import RESTART_EXIT
+from act.db import figures
 from act.errors import CredentialError, StaleClaim, TemporaryError
-from tests.faults import person
+from tests.faults import operator, person
+from tests.faults.operator import Operator
 from tests.faults.person import Person
 
 DAEMONS = ("cric", "proxy", "getjob", "panda2arc", "submitter-arc", "reconciler-arc", "status-arc", "canceller-arc",
            "fetcher-arc", "cleaner-arc", "pandastatus", "validator", "heartbeat", "archiver", "client2arc",
-           "clientstatus", person.NAME)  # fmt: skip
+           "clientstatus", "report", "guard")  # fmt: skip
+PEOPLE = {person.NAME: Person, operator.NAME: Operator}
 PAUSE_S = 0.05  # after a round in which nothing moved
 PR_SET_PDEATHSIG = 1
+SETTLED_S = 0.3  # no transaction stays open for so long
+MINUTE_S = 1.0  # so that there are several in a run
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
     ["act.daemons.registry", *(e.target.partition(":")[0] for e in registry.all_daemons().values()), "act_arc.ce",
-     "alembic.command", "sqlalchemy.dialects.sqlite", "MySQLdb", "tests.faults.person"]
+     "alembic.command", "sqlalchemy.dialects.sqlite", "MySQLdb", "tests.faults.operator"]
 )  # fmt: skip
 
 
+def members(operated: bool) -> tuple[str, ...]:
+    """All daemons, and the people beside them. operated: with an operator."""
+    return (*DAEMONS, person.NAME, *([operator.NAME] if operated else []))
+
+
 class Processes:
-    """The daemons of one tower. environment: where their configuration is; what they say goes to ``directory``.
+    """The ``names`` of one tower. environment: where their configuration is; what they say goes to ``directory``.
 
     alone: daemons that are processes of their own -> what is added to their environment.
     """
 
-    def __init__(self, directory: Path, environment: Mapping[str, str], alone: Mapping[str, Mapping[str, str]]) -> None:
+    def __init__(
+        self, directory: Path, names: Sequence[str], environment: Mapping[str, str],
+        alone: Mapping[str, Mapping[str, str]],
+    ) -> None:  # fmt: skip
         kinds = {name.partition(".")[0] for name in alone}
-        rest = [name for name in DAEMONS if name not in kinds]
+        rest = [name for name in names if name not in kinds]
         self.deaths = 0
         self._directory = directory
         self._started = {name: ((name,), {**environment, **added}) for name, added in alone.items()}
@@ -99,8 +113,9 @@ def _main(names: Sequence[str], environment: Mapping[str, str], log_file: str) -
     os.environ.update(environment)
     sys.stderr = Path(log_file).open("a", buffering=1)  # noqa: SIM115 - for the rest of this process's life
     log.setup(names[0] if len(names) == 1 else "rest")
+    figures.SETTLED_S, report.MINUTE_S = SETTLED_S, MINUTE_S
     config = load_core()
-    if len(names) == 1 and names[0] != person.NAME:
+    if len(names) == 1 and names[0] not in PEOPLE:
         sys.exit(registry.target(config)(names[0], lambda: None, lambda: False))
     passes = {name: _pass_of(name, config, Path(log_file).parent) for name in names}
     while True:
@@ -109,7 +124,7 @@ def _main(names: Sequence[str], environment: Mapping[str, str], log_file: str) -
 
 
 def _pass_of(name: str, config: CoreConfig, directory: Path) -> Callable[[], int]:
-    return Person(config, directory).once if name == person.NAME else registry.build(name, config).once
+    return PEOPLE[name](config, directory).once if name in PEOPLE else registry.build(name, config).once
 
 
 def _pass(name: str, once: Callable[[], int]) -> int:

@@ -1,11 +1,12 @@
-"""One run of a tower: simulated PanDA, two simulated CEs, a handful of jobs, of a person's too, and all limits below a
-few seconds."""
+"""One run of a tower: simulated PanDA, simulated CEs, a handful of jobs, of a person's too, and all limits below a few
+seconds."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,8 @@ from act_arc.simulator import ArcSimulator, SimJob
 from act_atlas.db import pandajobs
 from act_atlas.simulator import CRIC_PATH, WRAPPER_PATH, Order, PandaSimulator, PretendPilot
 from act_atlas.trial import configuration
-from tests.faults import person
+from tests.faults import operator, person
+from tests.faults.person import Errand
 
 LEASE_S = 3.0
 SENT_FOR_TOO_LONG_S = 31 * 60
@@ -39,15 +41,22 @@ CORE = """
 <breaker><failures>3</failures><open_s>0.2</open_s><max_open_s>0.5</max_open_s></breaker>
 <users><ce name="one" url="{ce}" queue="default" flavour="arc"/>
   <ce name="parking" url="{parking}" queue="default" flavour="arc"/>
+  {more_ces}
   <group name="people"><subject>{person}</subject></group></users>
 <web><secret_file>state/web.key</secret_file></web>
 """
+# What a black hole is, and what poison, among a few jobs; and where these are.
+GUARD = """
+<guard><window>8</window><least>6</least><bad>0.7</bad><probes>2</probes><submissions>2</submissions></guard>
+"""
+CES_TO_GUARD = """<ce name="hole" url="{ce}" queue="hole" flavour="arc"/>
+  <ce name="ill" url="{ill}" queue="default" flavour="arc"/>"""
 PROXIES = """<proxies>
 <check_s>0.3</check_s><proxy><role>broken</role><source_cert>no-such-file</source_cert></proxy>"""
 PANDA = """
 <timeout_s>10</timeout_s><stats_s>0.5</stats_s><heartbeat_s>0.2</heartbeat_s><first_heartbeat_s>0.5</first_heartbeat_s>
 <getjob_min_s>0.1</getjob_min_s><getjob_max_s>0.3</getjob_max_s><retry_s>0.3</retry_s>
-<final_grace_s>0.5</final_grace_s><archive_after_s>0.05</archive_after_s>
+<final_grace_s>0.5</final_grace_s><archive_after_s>{archive_after_s}</archive_after_s>
 <transferring_after_s>0.2</transferring_after_s>
 """
 STORAGES = """
@@ -80,35 +89,52 @@ JOBS = (
 )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a scene is made of. jobs, errands: of PanDA, and of the person. pilot_args: of the queue RUNNING.
+
+    call_s: how long the tower waits for a CE. operated: with an operator, a CE where no job ever comes to run, and a
+    CE queue that may become a black hole. Ended jobs of PanDA stay for ``archive_after_s``.
+    """
+
+    jobs: Sequence[Want] = JOBS
+    errands: Sequence[Errand] = person.ERRANDS
+    pilot_args: str = ""
+    ce_options: Mapping[str, Any] = field(default_factory=dict)
+    call_s: float = 5.0
+    operated: bool = False
+    archive_after_s: float = 0.05
+
+
 @dataclass
 class Scene:
     """Everything below ``directory``, with the database at ``url``. A context manager; the tower is not part of it.
 
-    call_s: how long the tower waits for a CE. wanted: PanDA id -> what is to become of the job.
+    wanted: PanDA id -> what is to become of the job.
     """
 
     directory: Path
     ca: TestCA
     url: str
-    pilot_args: str  # of the queue RUNNING
-    ce_options: Mapping[str, Any]
-    call_s: float
+    plan: Plan
     wanted: dict[int, Want] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.panda = PandaSimulator(self.ca, adder_s=0.05)
         self._pilot = PretendPilot(self.panda.board)
         options = {"run_s": 0.2, "on_start": self._begun, "on_end": self._pilot.on_end,
-                   "on_output": self._pilot.output, **self.ce_options}  # fmt: skip
+                   "on_output": self._pilot.output, **self.plan.ce_options}  # fmt: skip
         self.ce = ArcSimulator(self.directory / "ce1", self.ca, run="pretend", **options)
         self.parking = ArcSimulator(self.directory / "ce2", self.ca, run="pretend", queue_s=3600)
-        self.ces = (self.ce, self.parking)
+        # uploads come too late, always
+        self.ill = ArcSimulator(self.directory / "ce3", self.ca, run="pretend", upload_timeout_s=0)
+        self.ces = (self.ce, self.parking, *([self.ill] if self.plan.operated else []))
         self.database = Database(self.url, pool=2)
 
     def __enter__(self) -> Self:
         for server in (self.panda, *self.ces):
             server.start()
-        for want in JOBS:
+        for want in self.plan.jobs:
             self.order(want)
         self.environment = self._configure()
         return self
@@ -116,7 +142,7 @@ class Scene:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for ce in self.ces:
+        for ce in {*self.ces, self.ill}:
             ce.close()
         self.panda.stop()
         self.database.close()
@@ -140,24 +166,29 @@ class Scene:
     def _configure(self) -> dict[str, str]:
         places = {"MIXED": (self.ce, "default"), "RUNNING": (self.ce, "default"), "PARKED": (self.parking, "default"),
                   "REFUSED": (self.ce, "no-such-queue"), "LONG": (self.ce, "long"),
-                  "STAGED": (self.ce, "default")}  # fmt: skip
+                  "STAGED": (self.ce, "default"), "LEAVING": (self.parking, "default"),
+                  "DOOMED": (self.parking, "default"), "ILL": (self.ill, "default"),
+                  "MENDED": (self.ce, "hole")}  # fmt: skip
         storage = f"file://{self.storage}"
         entries = {
             n: configuration.cric_entry(n, [("ARC-CE", ce.url, q)], storage=storage if n == "STAGED" else "")
             for n, (ce, q) in places.items()
         }
-        entries["RUNNING"]["params"] = {"pilot_args": self.pilot_args}
+        entries["RUNNING"]["params"] = {"pilot_args": self.plan.pilot_args}
         entries["LONG"]["params"] = {"pilot_args": "--sim-run=600"}
         self.panda.board.cric = entries
         cert, key = self.ca.user("tower")
+        urls = {"ce": self.ce.url, "parking": self.parking.url, "ill": self.ill.url}
+        core = CORE.format(call_s=self.plan.call_s, lease_s=LEASE_S, person=person.SUBJECT, **urls,
+                           more_ces=CES_TO_GUARD.format(**urls) if self.plan.operated else "")  # fmt: skip
         texts = {
             "aCTConfigARC.xml": configuration.fill(
                 configuration.CORE, database=self.url, ca_dir=self.ca.ca_dir, cert=cert, key=key, base=self.directory,
-                extra=CORE.format(call_s=self.call_s, lease_s=LEASE_S, ce=self.ce.url, parking=self.parking.url,
-                                  person=person.SUBJECT), work_dir=self.directory / "work",
+                extra=core + (GUARD if self.plan.operated else ""), work_dir=self.directory / "work",
             ).replace("<proxies>", PROXIES),
             "aCTConfigATLAS.xml": configuration.fill(
-                configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1", extra=PANDA,
+                configuration.ATLAS, server=self.panda.url, cache=self.panda.url, protocol="v1",
+                extra=PANDA.format(archive_after_s=self.plan.archive_after_s),
                 cric=self.panda.url + CRIC_PATH, wrapper=self.panda.url + WRAPPER_PATH, queues="",
                 base=self.directory, more=STORAGES.format(storage=storage),
             ),
@@ -170,16 +201,17 @@ class Scene:
         keys.make_secret(self.directory / "state/web.key")
         cert, key = self.ca.user("alice")
         (self.directory / person.PROXY).write_bytes(make_proxy(cert.read_bytes(), key.read_bytes(), person.DAY_S))
+        person.hand_out(self.directory, self.plan.errands)
         return {"ACTCONFIGARC": str(self.directory / "aCTConfigARC.xml"),
                 "ACTCONFIGATLAS": str(self.directory / "aCTConfigATLAS.xml")}  # fmt: skip
 
     def all_faults(self, rule: Mapping[str, Any]) -> None:
-        """Both CEs misbehave."""
+        """All CEs misbehave."""
         for ce in self.ces:
             ce.faults.add(rule)
 
     def outage(self, seconds: float) -> threading.Thread:
-        """Both CEs go away for a while, in the background."""
+        """All CEs go away for a while, in the background."""
 
         def away() -> None:
             for ce in self.ces:
@@ -233,14 +265,23 @@ class Scene:
     def left(self) -> dict[str, Any]:
         """What is not over yet, by the place it is in."""
         found: dict[str, Any] = {"person": int(not person.is_done(self.directory))}
+        if self.plan.operated:
+            found["operator"] = operator.left(self.directory)
         with self.database.engine.connect() as connection:
             for table in (pandajobs, clientjobs, cejobs, delegations):
                 found[table.name] = connection.execute(select(func.count()).select_from(table)).scalar_one()
-        for name, ce in (("ce1", self.ce), ("ce2", self.parking)):
+        for number, ce in enumerate(self.ces, 1):
             with ce.engine.lock:
-                found[name] = len(ce.engine.jobs)
+                found[f"ce{number}"] = len(ce.engine.jobs)
         answers = (self.directory / "store").glob("intake/*/*")
         found["intake"] = len([p for p in answers if not p.name.startswith(".")])
+        return found
+
+    def executions(self, by: str) -> Counter[str]:
+        """How often jobs were executed at all CEs. by: "executions" for names there, or "executions_by_panda_id"."""
+        found: Counter[str] = Counter()
+        for ce in self.ces:
+            found.update(ce.state()[by])
         return found
 
     def counted(self) -> list[tuple[int, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from act.states import CEJOB, Machine
 from act_atlas.states import PANDAJOB
-from tests.faults import person
+from tests.faults import operated, person
 from tests.faults.scene import Scene, Want
 
 
@@ -16,7 +16,7 @@ def judge(scene: Scene, *, may_lose: bool) -> None:
     archived = scene.archived()
     lost = set(scene.wanted) - set(archived)
     assert may_lose or not lost, f"jobs that the tower does not know: {lost}"
-    executions = scene.ce.state()["executions_by_panda_id"] | scene.parking.state()["executions_by_panda_id"]
+    executions = scene.executions("executions_by_panda_id")
     for pandaid, story in scene.stories().items():
         want = Want("", "", "failed", runs=0, log=False) if pandaid in lost else scene.wanted[pandaid]
         told = f"job {pandaid} ({want.queue} {want.kind}): {story['history']}"
@@ -25,7 +25,9 @@ def judge(scene: Scene, *, may_lose: bool) -> None:
         if pandaid not in lost:
             _judge_history(archived[pandaid])
             _judge_logs(scene, archived[pandaid].queue, pandaid, want)
-    person.judge(scene.directory, scene.ce.state()["executions"] | scene.parking.state()["executions"])
+    person.judge(scene.directory, scene.executions("executions"))
+    if scene.plan.operated:
+        operated.judge(scene)
     assert scene.counted() == [(0, 0, 0)]
     stored = sorted(p.name for p in scene.storage.rglob("*") if p.is_file())
     assert stored == sorted(_outputs(archived, scene)), "the storage has what finished jobs made, and nothing else"

@@ -10,13 +10,14 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from act.simulation import TestCA
-from tests.faults import person
+from tests.faults import operator
 from tests.faults.courses import COURSES, OUTAGE_S, PATIENCE_S, WEATHERS, Trouble, begin_weather
-from tests.faults.processes import DAEMONS, Processes
+from tests.faults.processes import PEOPLE, Processes, members
 from tests.faults.scene import LEASE_S, Scene
 from tests.faults.verdict import judge
 
@@ -26,6 +27,7 @@ BACKENDS = ("sqlite", "mariadb")
 STALL_S = 1.3 * LEASE_S
 WITHIN_S = 400.0  # leases of seconds run out again and again on a machine with other work to do
 PER_DAEMON = 6
+PER_OPERATOR = 24  # each in another command
 MOST_STALLS = 3  # one more, and a daemon takes itself for hung and starts again
 LOST_AFTER_S = MOST_STALLS * STALL_S + 1.0  # whoever stalls, again and again, may hold an answer still
 TROUBLE_UP_S = 60.0  # where the fault has to meet the trouble: in good weather
@@ -98,7 +100,7 @@ def add_points(found: Iterable[Point]) -> None:
 def all_convoys(seed: int) -> list[Convoy]:
     """Everything, several points of all daemons in one run; in an order in which also a walk that is broken off has
     seen a fair sample."""
-    return _convoys(_cases(), random.Random(seed))
+    return _convoys(chain(_cases(), _whole()), random.Random(seed))
 
 
 def some_convoys(seed: int, n: int) -> list[Convoy]:
@@ -118,9 +120,20 @@ def _cases() -> Iterator[Case]:
                     yield Case(point, action, weather, backend)
 
 
+def _whole() -> Iterator[Case]:
+    """Kills at the points of the calm course, in the courses that are walked as a whole; but where a job may get lost,
+    which whoever acts on it would wait for."""
+    for course in (name for name, c in COURSES.items() if c.whole):
+        for point in points():
+            for backend in BACKENDS if point.course == "calm" else ():
+                case = Case(replace(point, course=course), "die", "up", backend)
+                if not case.may_lose:
+                    yield case
+
+
 def _convoys(cases: Iterable[Case], chance: random.Random) -> list[Convoy]:
-    """Cases of the same course, action, weather and backend go together, at most PER_DAEMON of each daemon; those in
-    which a job may get lost by themselves, so that the others are judged strictly."""
+    """Cases of the same course, action, weather and backend go together, a few of each daemon; those in which a job may
+    get lost by themselves, so that the others are judged strictly."""
     groups: dict[tuple[str, str, str, str, bool], list[Case]] = {}
     for case in cases:
         kind = (case.point.course, case.action, case.weather, case.backend, case.may_lose)
@@ -132,6 +145,7 @@ def _convoys(cases: Iterable[Case], chance: random.Random) -> list[Convoy]:
         together: dict[int, list[Case]] = {}
         for case in group:
             most = MOST_STALLS if case.action == "stall" else PER_DAEMON
+            most = PER_OPERATOR if case.point.daemon == operator.NAME else most
             together.setdefault(turns[case.point.daemon] // most, []).append(case)
             turns[case.point.daemon] += 1
         convoys += [Convoy(tuple(cases)) for cases in together.values()]
@@ -141,7 +155,7 @@ def _convoys(cases: Iterable[Case], chance: random.Random) -> list[Convoy]:
 
 def record(directory: Path, ca: TestCA, url: str, course: str) -> list[Point]:
     """The points that are passed in a course, all daemons being what the master would start."""
-    files = {name: directory / f"passed-{name}" for name in DAEMONS}
+    files = {name: directory / f"passed-{name}" for name in members(COURSES[course].plan.operated)}
     alone = {name: {"ACT_FAULT_RECORD": str(path)} for name, path in files.items()}
     _run(directory, ca, url, course, "up", alone, [directory / "never"], may_lose=COURSES[course].loses, meets=False)
     return [
@@ -173,7 +187,7 @@ def _strike(convoy: Convoy, directory: Path, ca: TestCA, url: str, *, meets: boo
         once.mkdir(parents=True, exist_ok=True)
         seconds = f":{STALL_S}" if case.action == "stall" else ""
         # while a daemon stalls past its lease, another of its kind takes over
-        twins = case.action == "stall" and case.point.daemon != person.NAME
+        twins = case.action == "stall" and case.point.daemon not in PEOPLE
         for name in (case.point.daemon, f"{case.point.daemon}.2")[: 2 if twins else 1]:
             own = alone.setdefault(name, {"ACT_FAULT": "", "ACT_FAULT_ONCE": str(once)})
             own["ACT_FAULT"] += f" {case.point.place}:{case.action}{seconds}"
@@ -195,13 +209,14 @@ def _run(
 ) -> None:  # fmt: skip
     """meets: a fault has to come to pass. passed: where all points go that are passed."""
     course = COURSES[course_name]
-    call_s = PATIENCE_S if weather == "late" else course.call_s
-    with Scene(directory, ca, url, course.pilot_args, course.ce_options, call_s) as scene:
+    plan = replace(course.plan, call_s=PATIENCE_S) if weather == "late" else course.plan
+    with Scene(directory, ca, url, plan) as scene:
         course.begin(scene)
         begin_weather(scene, weather)
         trouble = Trouble(scene, course, struck, TROUBLE_UP_S if meets else TROUBLE_S)
         recording = {} if passed is None else {"ACT_FAULT_RECORD": str(passed)}
-        processes = Processes(directory, {**scene.environment, **recording}, alone)
+        names = members(plan.operated)
+        processes = Processes(directory, names, {**scene.environment, **recording}, alone)
         processes.start()
         try:
             _drive(scene, processes, trouble, struck if weather == "down" else ())
