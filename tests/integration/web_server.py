@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import pytest
+
 START_S = 180.0  # on a busy machine
 STOP_S = 60.0
 PATIENCE_S = 60.0  # with the server; it answers in moments
@@ -47,7 +49,10 @@ class WebServer:
             self.process = subprocess.Popen([sys.executable, *self._program, "web"], env=environment, stderr=log)
         end = time.monotonic() + START_S
         while not (found := LISTENING.search(self.said())):
-            assert self.process.poll() is None and time.monotonic() < end, f"no start: {self.said()}"
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.process.kill()
+                self.process.wait()
+                pytest.fail(f"no start: {self.said()}")
             time.sleep(0.05)
         self._scheme, self.port = found[1], int(found[2])
         fixed = ANY_PORT.replace(":0<", f":{self.port}<")
