@@ -88,9 +88,11 @@ def _refuse_newer(own: Config, found: Iterable[str]) -> None:
         )
 
 
-def _repeatable(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> tuple[str, Any]:
-    """Alembic's statement, so that it may be given twice."""
-    for plain, instead in _REPEATABLE:
+def _repeatable(
+    connection: Connection, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool
+) -> tuple[str, Any]:
+    """Alembic's statement, so that it may be given twice: in words of MariaDB's own, which MySQL does not know."""
+    for plain, instead in _REPEATABLE if getattr(connection.dialect, "is_mariadb", False) else ():
         statement = plain.sub(instead, statement, count=1)
     return statement, parameters
 

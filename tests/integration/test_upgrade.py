@@ -72,8 +72,11 @@ def upgrade_killed_after(url: str, changes: int) -> bool:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         event.listen(Engine, "after_cursor_execute", count)
-        migrate.upgrade(Database(url))
-        os._exit(0)
+        try:
+            migrate.upgrade(Database(url))
+            os._exit(0)
+        finally:  # this process must not go on with the tests
+            os._exit(1)
     status = os.waitpid(pid, 0)[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
     return os.WIFSIGNALED(status)
