@@ -69,11 +69,15 @@ def order(trial: Trial, queue: str, jobs: int) -> None:
 
 
 def missing_logs(trial: Trial, picture: Picture) -> Iterator[str]:
-    """Files that should be in the joblog; of a job that was removed HTCondor brings nothing."""
+    """Files that should be in the joblog; of a job that was removed HTCondor brings nothing.
+
+    The tower removes it, too, when PanDA has heard of a failure from the pilot before the CE has told of it.
+    """
     for pandaid, job in picture.jobs.items():
         kind = trial.kinds[pandaid]
         endings = ENDINGS if kind.queue != ARC else ("jdl", "out", "log")
-        for ending in endings if not kind.killed else ("jdl",):
+        assert job.row is not None
+        for ending in endings if job.row.state != "donecancelled" else ("jdl",):
             path = trial.world.directory / "joblog" / joblog_name(job.row, ending)
             if not path.is_file() or not (path.stat().st_size or ending == "err"):
                 yield f"{path} ({kind.what})"

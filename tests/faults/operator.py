@@ -137,7 +137,9 @@ def _labelled(command: str) -> Any:
 
 def _lines(connection: Connection) -> Lines:
     names = {r.id: r.jobname for r in connection.execute(select(clientjobs.c.id, clientjobs.c.jobname))}
-    return {line.queue or names[line.id]: line for line in apply.select(connection, Filter(), limit=1000)}
+    lines = {line.queue or names.get(line.id, ""): line for line in apply.select(connection, Filter(), limit=1000)}
+    lines.pop("", None)  # it came between the two questions
+    return lines
 
 
 def left(directory: Path) -> int:

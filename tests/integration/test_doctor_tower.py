@@ -135,8 +135,8 @@ def test_a_database_that_is_down_is_one_bad_verdict(edited: Edited, panda_tower:
 def test_a_password_that_cannot_be_read_is_a_verdict(edited: Edited) -> None:
     edited("</url>", "</url><password_file>none</password_file>")
     found = told()
-    assert found["database"][0] == BAD
-    assert "password_file" in found["database"][1]
+    assert found["configuration"][0] == BAD
+    assert "password_file" in found["configuration"][1]
 
 
 def test_a_wrong_configuration_is_one_bad_verdict(edited: Edited) -> None:
