@@ -34,7 +34,8 @@ def _nothing(scene: Scene) -> None:
 class Course:
     """begin: called before the tower starts; lasting: how CEs misbehave as long as the trouble lasts; later: called
     all the time until it returns True, which means that what it is for has happened. loses: jobs may get lost between
-    PanDA and the tower. whole: daemons are killed in it at all points, those of the calm course too.
+    PanDA and the tower. whole: daemons are killed in it at all points, those of the calm course too. weathers: in which
+    it comes to its end in time.
     """
 
     begin: Callable[[Scene], None] = _nothing
@@ -43,6 +44,7 @@ class Course:
     plan: Plan = field(default_factory=Plan)
     loses: bool = False
     whole: bool = False
+    weathers: Sequence[str] = WEATHERS
 
 
 def _rules(*rules: Mapping[str, Any]) -> Callable[[Scene], None]:
@@ -140,7 +142,7 @@ COURSES = {
     "job lost": Course(_long_job, later=_lose_job),
     "garbage": Course(lasting=({"path": "action=status", "action": "garbage"},)),
     "told to speak": Course(later=_told_to_speak, plan=Plan(ce_options={"run_s": 3.0})),
-    "operated": Course(operated.begin, later=operated.later, plan=operated.PLAN, whole=True),
+    "operated": Course(operated.begin, later=operated.later, plan=operated.PLAN, whole=True, weathers=("up",)),
 }
 
 

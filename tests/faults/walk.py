@@ -16,7 +16,7 @@ from pathlib import Path
 
 from act.simulation import TestCA
 from tests.faults import operator
-from tests.faults.courses import COURSES, OUTAGE_S, PATIENCE_S, WEATHERS, Trouble, begin_weather
+from tests.faults.courses import COURSES, OUTAGE_S, PATIENCE_S, Trouble, begin_weather
 from tests.faults.processes import PEOPLE, Processes, members
 from tests.faults.scene import LEASE_S, Scene
 from tests.faults.verdict import judge
@@ -115,7 +115,7 @@ def some_convoys(seed: int, n: int) -> list[Convoy]:
 def _cases() -> Iterator[Case]:
     for point in points():
         for backend in BACKENDS:
-            for weather in WEATHERS:
+            for weather in COURSES[point.course].weathers:
                 for action in ACTIONS:
                     yield Case(point, action, weather, backend)
 
