@@ -37,7 +37,6 @@ SHAPES = [
     Kind("inputs", STAGED, "finished", DONE, BY_INPUT),
     Kind("no inputs", STAGED, "finished", DONE, {"seconds": 1}),
     Kind("8 cores", STAGED, "finished", DONE, {**BY_INPUT, "fields": {"coreCount": 8, "minRamCount": 16000}}),
-    Kind("a user's", STAGED, "finished", DONE, {**BY_INPUT, "label": "user"}),
     Kind("true pilot", PILOTED, "finished", DONE, {"seconds": 1}),
 ]
 TROUBLED = [
@@ -114,7 +113,7 @@ def test_50_jobs_in_both_modes_with_real_staging(
     ces = trial.real_ces("ce1", "ce2")
     tower = trial.set_up(
         {PILOTED: ces, STAGED: ces, ELSEWHERE: ces[:1]}, database=mariadb.url("staged"), atlas=storages.settings,
-        storage={STAGED: base(server), ELSEWHERE: base(other)}, call_s=60, read_s=60, lease_s=90, rerun_s=15,
+        storage={STAGED: base(server), ELSEWHERE: base(other)}, call_s=60, read_s=60, lease_s=90, rerun_s=60,
     )  # fmt: skip
     renewal = act_with_attributes(trial, storages.stack)
     for kind in (*TROUBLED, LATE_INPUT, STAGING_OUT):
